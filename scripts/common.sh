@@ -1,0 +1,136 @@
+# shellcheck shell=bash
+# What all scripts share: where things are, the table of architectures, and how
+# a stage is run and reported.
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$top/build
+logs=$build/log
+results=$build/results
+tree=$build/linux
+cache=${TEXT_POKE_CACHE:-$build/cache}
+started=${TEXT_POKE_STARTED:-$(date +%s)}
+export TEXT_POKE_STARTED=$started
+jobs=${JOBS:-$(nproc)}
+
+# shellcheck source=/dev/null
+. "$top/kernel-config/base"
+
+# A user's configuration and hooks must not change results.
+export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
+export GIT_CONFIG_COUNT=6
+export GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0="text-poke series"
+export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1="text-poke@project.invalid"
+export GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
+export GIT_CONFIG_KEY_3=gc.auto GIT_CONFIG_VALUE_3=0
+export GIT_CONFIG_KEY_4=safe.directory GIT_CONFIG_VALUE_4="*"
+export GIT_CONFIG_KEY_5=advice.detachedHead GIT_CONFIG_VALUE_5=false
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+export LC_ALL=C
+
+ALL_ARCHES="x86_64 arm64 riscv powerpc"
+
+die() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+# Sets karch, cross and qemu for an architecture.
+arch_vars() {
+	case $1 in
+	x86_64)  karch=x86_64  cross=x86_64-linux-gnu-       qemu=qemu-system-x86_64 ;;
+	arm64)   karch=arm64   cross=aarch64-linux-gnu-      qemu=qemu-system-aarch64 ;;
+	riscv)   karch=riscv   cross=riscv64-linux-gnu-      qemu=qemu-system-riscv64 ;;
+	powerpc) karch=powerpc cross=powerpc64le-linux-gnu-  qemu=qemu-system-ppc64 ;;
+	*) die "unknown architecture '$1': one of $ALL_ARCHES or all" ;;
+	esac
+	if [ "$(uname -m)" = x86_64 ] && [ "$1" = x86_64 ]; then
+		cross=
+	fi
+	if [ "$(uname -m)" = aarch64 ] && [ "$1" = arm64 ]; then
+		cross=
+	fi
+	export karch cross qemu
+}
+
+# "all" or a list, to a list.
+arches() {
+	local a
+	if [ "${1:-}" = all ]; then
+		echo "$ALL_ARCHES"
+		return
+	fi
+	for a in ${1:-x86_64}; do
+		(arch_vars "$a") || exit 1
+	done
+	echo "${1:-x86_64}"
+}
+
+ccache_cc() {
+	if command -v ccache >/dev/null; then
+		echo "ccache ${cross}gcc"
+	else
+		echo "${cross}gcc"
+	fi
+}
+
+elapsed() {
+	local s=$(($(date +%s) - started))
+	printf '[%3d:%02d]' $((s / 60)) $((s % 60))
+}
+
+say() {
+	printf '%s %s\n' "$(elapsed)" "$*"
+}
+
+# stage NAME LOG COMMAND...: one line when it ends; progress meanwhile; the end
+# of the log and where to find the rest if it fails.
+stage() {
+	local name=$1 log=$2 pid rc=0 t=0 begin
+	shift 2
+	mkdir -p "$(dirname "$log")"
+	begin=$(date +%s)
+	"$@" >"$log" 2>&1 </dev/null &
+	pid=$!
+	# The job must not outlive Ctrl-C.
+	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		t=$((t + 1))
+		if [ -t 1 ]; then
+			printf '\r%s %s ... %s lines of log' "$(elapsed)" "$name" "$(wc -l <"$log")"
+		elif [ $((t % 60)) = 0 ]; then
+			say "$name ... $(wc -l <"$log") lines of log"
+		fi
+	done
+	wait "$pid" || rc=$?
+	trap - INT TERM
+	[ -t 1 ] && printf '\r\033[K'
+	if [ $rc = 0 ]; then
+		say "$name: ok ($(($(date +%s) - begin)) s)"
+		return 0
+	fi
+	say "$name: FAILED (exit $rc)"
+	if grep -q 'No space left on device' "$log"; then
+		echo "    the disk is full: free some space, then run the same command again"
+	fi
+	tail -n 20 "$log" | sed 's/^/    /'
+	echo "    full log: ${log#"$top/"}"
+	return $rc
+}
+
+# result KIND NAME PASSED FAILED SKIPPED SECONDS: a line of the final table.
+result() {
+	mkdir -p "$results"
+	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$results/current.tsv"
+}
+
+series_patches() {
+	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$top/series"
+}
+
+# Identifies base and series, to know whether something must be done again.
+series_hash() {
+	(cd "$top" && { cat kernel-config/base series; series_patches | sed 's,^,patches/,' |
+		xargs -r cat; } | sha256sum | cut -d' ' -f1)
+}
