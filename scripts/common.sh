@@ -85,44 +85,40 @@ say() {
 
 # stage NAME LOG COMMAND...: one line when it ends; progress meanwhile; the end
 # of the log and where to find the rest if it fails.
+# Its own names start with _st_, for COMMAND may be a function that uses the
+# variables of the caller.
 stage() {
-	local name=$1 log=$2 pid rc=0 t=0 begin
+	local _st_name=$1 _st_log=$2 _st_pid _st_rc=0 _st_t=0 _st_begin
 	shift 2
-	mkdir -p "$(dirname "$log")"
-	begin=$(date +%s)
-	"$@" >"$log" 2>&1 </dev/null &
-	pid=$!
+	mkdir -p "$(dirname "$_st_log")"
+	_st_begin=$(date +%s)
+	"$@" >"$_st_log" 2>&1 </dev/null &
+	_st_pid=$!
 	# The job must not outlive Ctrl-C.
-	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
-	while kill -0 "$pid" 2>/dev/null; do
+	trap 'kill "$_st_pid" 2>/dev/null; exit 130' INT TERM
+	while kill -0 "$_st_pid" 2>/dev/null; do
 		sleep 1
-		t=$((t + 1))
+		_st_t=$((_st_t + 1))
 		if [ -t 1 ]; then
-			printf '\r%s %s ... %s lines of log' "$(elapsed)" "$name" "$(wc -l <"$log")"
-		elif [ $((t % 60)) = 0 ]; then
-			say "$name ... $(wc -l <"$log") lines of log"
+			printf '\r%s %s ... %s lines of log' "$(elapsed)" "$_st_name" "$(wc -l <"$_st_log")"
+		elif [ $((_st_t % 60)) = 0 ]; then
+			say "$_st_name ... $(wc -l <"$_st_log") lines of log"
 		fi
 	done
-	wait "$pid" || rc=$?
+	wait "$_st_pid" || _st_rc=$?
 	trap - INT TERM
 	[ -t 1 ] && printf '\r\033[K'
-	if [ $rc = 0 ]; then
-		say "$name: ok ($(($(date +%s) - begin)) s)"
+	if [ $_st_rc = 0 ]; then
+		say "$_st_name: ok ($(($(date +%s) - _st_begin)) s)"
 		return 0
 	fi
-	say "$name: FAILED (exit $rc)"
-	if grep -q 'No space left on device' "$log"; then
+	say "$_st_name: FAILED (exit $_st_rc)"
+	if grep -q 'No space left on device' "$_st_log"; then
 		echo "    the disk is full: free some space, then run the same command again"
 	fi
-	tail -n 20 "$log" | sed 's/^/    /'
-	echo "    full log: ${log#"$top/"}"
-	return $rc
-}
-
-# result KIND NAME PASSED FAILED SKIPPED SECONDS: a line of the final table.
-result() {
-	mkdir -p "$results"
-	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$@" >>"$results/current.tsv"
+	tail -n 20 "$_st_log" | sed 's/^/    /'
+	echo "    full log: ${_st_log#"$top/"}"
+	return $_st_rc
 }
 
 series_patches() {
