@@ -27,6 +27,8 @@ export GIT_CONFIG_KEY_4=safe.directory GIT_CONFIG_VALUE_4="*"
 export GIT_CONFIG_KEY_5=advice.detachedHead GIT_CONFIG_VALUE_5=false
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 export LC_ALL=C
+# The same file compiled in another clone, for a mutant or for bisect is a hit.
+export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1
 
 ALL_ARCHES="x86_64 arm64 riscv powerpc"
 

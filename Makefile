@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The front door. Every verb is a script of the same name.
+#
+#   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
+#   LINUX=<dir>				use this kernel source instead of fetching one
+#   JOBS=<n>				how many compilers at once
+
+ARCH ?= x86_64
+export LINUX JOBS
+
+help:			## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+	@echo
+	@sed -n 's/^#   \(.*\)/  \1/p' Makefile | expand -t 24
+
+kunit:			## build, boot with 4 CPUs under QEMU, run the KUnit suites (ARCH=...)
+	@scripts/kunit $(ARCH)
+
+check:			## everything that CI runs, on all architectures
+	@scripts/check
+
+tree:			## the patched kernel as a git tree in build/linux
+	@scripts/tree
+
+export:			## commits of build/linux to patches/ and series
+	@scripts/export
+
+build:			## build the patched kernel (ARCH=...)
+	@scripts/tree && scripts/build $(ARCH)
+
+boot:			## boot the patched kernel to a prompt (ARCH=...)
+	@scripts/boot $(ARCH)
+
+apply:			## apply the series in all supported ways and compare
+	@tests/apply/run
+
+static:			## checkpatch, sparse, W=1, kernel-doc, spelling
+	@tests/static/run all
+
+suites:			## independent suites on base and patched kernel, side by side (ARCH=...)
+	@tests/suites/run $(ARCH)
+
+mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=...)
+	@tests/mutants/run $(if $(M),-m $(M)) $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
+
+bisect:			## build every patch on every architecture (resumes; BOOT=1 also boots)
+	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
+
+mbox:			## the series as mails in build/text-poke.mbox
+	@scripts/mbox
+
+clean:			## remove what was built, keep what was fetched
+	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
+
+distclean:		## remove everything that is not in the repository
+	@rm -rf build
+
+.PHONY: help kunit check tree export build boot apply static suites mutants bisect mbox clean distclean
