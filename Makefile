@@ -2,16 +2,17 @@
 # The front door. Every verb is a script of the same name.
 #
 #   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
-#   LINUX=<dir>				use this kernel source instead of fetching one
-#   JOBS=<n>				how many compilers at once
+#   LINUX=<dir>	use this kernel source instead of fetching one
+#   JOBS=<n>	how many compilers at once
 
 ARCH ?= x86_64
-export LINUX JOBS
+#   FILTER=suite[.case]	run only these tests (make kunit)
+export LINUX JOBS FILTER FORCE BOOT
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 	@echo
-	@sed -n 's/^#   \(.*\)/  \1/p' Makefile | expand -t 24
+	@sed -n 's,^#   \(.*\),  \1,p' Makefile | expand -t 42
 
 kunit:			## build, boot with 4 CPUs under QEMU, run the KUnit suites (ARCH=...)
 	@scripts/kunit $(ARCH)
@@ -37,6 +38,9 @@ apply:			## apply the series in all supported ways and compare
 static:			## checkpatch, sparse, W=1, kernel-doc, spelling
 	@tests/static/run all
 
+failures:		## provoke what can go wrong, and see that it is said
+	@tests/failures/run
+
 suites:			## independent suites on base and patched kernel, side by side (ARCH=...)
 	@tests/suites/run $(ARCH)
 
@@ -55,4 +59,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@rm -rf build
 
-.PHONY: help kunit check tree export build boot apply static suites mutants bisect mbox clean distclean
+.PHONY: help kunit check failures tree export build boot apply static suites mutants bisect mbox clean distclean

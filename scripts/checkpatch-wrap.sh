@@ -22,8 +22,8 @@ for p in "${patches[@]}"; do
 	# --no-signoff: a machine may not sign off; the submitter does, with git am -s.
 	while IFS= read -r line; do
 		type=$(sed -n 's/^[^:]*:[0-9]*: [A-Z]*:\([A-Z_0-9]*\): .*/\1/p; s/^[A-Z]*:\([A-Z_0-9]*\): .*/\1/p' <<<"$line" | head -n 1)
-		if [ -n "$type" ] && grep -qE "^($slug|\\*)[[:space:]]+$type[[:space:]]+#" "$waivers"; then
-			grep -E "^($slug|\\*)[[:space:]]+$type[[:space:]]+#" "$waivers" >>"$used"
+		if [ -n "$type" ] && grep -qE "^($slug|\\*)[[:space:]]+${type}[[:space:]]+#" "$waivers"; then
+			grep -E "^($slug|\\*)[[:space:]]+${type}[[:space:]]+#" "$waivers" >>"$used"
 			continue
 		fi
 		echo "${p##*/}: $line"

@@ -1,10 +1,10 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What all scripts share: where things are, the table of architectures, and how
 # a stage is run and reported.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=$top/build
+build=${TEXT_POKE_BUILD:-$top/build}
 logs=$build/log
 results=$build/results
 tree=$build/linux
