@@ -68,6 +68,17 @@ arches() {
 	echo "${1:-x86_64}"
 }
 
+# The fragments of an architecture, with flavours: NAME.config, and NAME.ARCH.config
+# for what one architecture has in addition.
+fragments() {
+	local arch=$1 f
+	shift
+	for f in common "$arch" "$@"; do
+		echo "$top/kernel-config/$f.config"
+		[ ! -e "$top/kernel-config/$f.$arch.config" ] || echo "$top/kernel-config/$f.$arch.config"
+	done
+}
+
 ccache_cc() {
 	if command -v ccache >/dev/null; then
 		echo "ccache ${cross}gcc"
@@ -131,4 +142,31 @@ series_patches() {
 series_hash() {
 	(cd "$top" && { cat kernel-config/base series; series_patches | sed 's,^,patches/,' |
 		xargs -r cat; } | sha256sum | cut -d' ' -f1)
+}
+
+# private_apt DIR SUITE: the rest of the script's apt-get calls use a configuration
+# of their own in DIR, with SUITE from the mirror of the machine. What the machine
+# is set up for is not touched.
+private_apt() {
+	local dir=$1 suite=$2 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	command -v apt-get >/dev/null && [ -f $keyring ] || return 1
+	# shellcheck disable=SC2016
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
+		awk '$2 !~ /-/ { print $1; exit }')
+	[ -n "$mirror" ] || return 1
+	mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial "$dir"/etc
+	echo "deb [signed-by=$keyring] $mirror $suite main" >"$dir/etc/sources.list"
+	cat >"$dir/apt.conf" <<-END
+		Dir::State "$dir/state";
+		Dir::State::status "/var/lib/dpkg/status";
+		Dir::Cache "$dir/cache";
+		Dir::Etc::SourceList "$dir/etc/sources.list";
+		Dir::Etc::SourceParts "/dev/null";
+		Dir::Etc::Preferences "/dev/null";
+		Dir::Etc::PreferencesParts "/dev/null";
+		APT::Sandbox::User "";
+		Debug::NoLocking "1";
+	END
+	export APT_CONFIG=$dir/apt.conf
+	apt-get update
 }
