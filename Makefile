@@ -7,7 +7,9 @@
 
 ARCH ?= x86_64
 #   FILTER=suite[.case]	run only these tests (make kunit)
-export LINUX JOBS FILTER FORCE BOOT
+#   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
+#   KARGS=<arguments>	more arguments of the kernel (make kunit)
+export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -41,6 +43,12 @@ static:			## checkpatch, sparse, W=1, kernel-doc, spelling
 failures:		## provoke what can go wrong, and see that it is said
 	@tests/failures/run
 
+bench:			## memory and work of base and patched kernel, side by side (ARCH=...)
+	@tests/bench/run $(ARCH)
+
+coherence:		## the KUnit boots under a model of stale instruction fetch (ARCH=..., KERNEL=<build dir>)
+	@tests/coherence/check $(if $(KERNEL),$(ARCH),$(if $(filter command line,$(origin ARCH)),$(ARCH),all))
+
 suites:			## independent suites on base and patched kernel, side by side (ARCH=...)
 	@tests/suites/run $(ARCH)
 
@@ -59,4 +67,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@rm -rf build
 
-.PHONY: help kunit check failures tree export build boot apply static suites mutants bisect mbox clean distclean
+.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect mbox clean distclean

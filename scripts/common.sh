@@ -144,6 +144,16 @@ series_hash() {
 		xargs -r cat; } | sha256sum | cut -d' ' -f1)
 }
 
+# The unpatched kernel, in build/base.
+base_worktree() {
+	[ "$(git -C "$build/base" rev-parse HEAD 2>/dev/null)" != "$(git -C "$tree" rev-parse base)" ] ||
+		return 0
+	rm -rf "$build/base"
+	git -C "$tree" worktree prune
+	stage "base: worktree" "$logs/base-tree.log" \
+		git -C "$tree" worktree add -q --detach "$build/base" base
+}
+
 # private_apt DIR SUITE: the rest of the script's apt-get calls use a configuration
 # of their own in DIR, with SUITE from the mirror of the machine. What the machine
 # is set up for is not touched.

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Machine mode, two harts. Hart 0 writes a function and calls it; then it writes
+ * another by text_poke_step() and tells hart 1 to call it.
+ *   NO_FENCE         hart 0 calls without fence.i
+ *   EARLY_FENCE      ... with fence.i before the store
+ *   NO_REMOTE_FENCE  hart 1 calls without fence.i
+ *   NO_WAIT          text_poke_sync() does not wait for hart 1
+ */
+#include "riscv-end.h"
+	.globl _start, text_poke_step, text_poke_sync, set_cpu_online, _text, _end
+_text:
+_start:
+	csrr	t0, mhartid
+	la	sp, stack0
+	bnez	t0, hart1
+	li	a1, 1
+	call	set_cpu_online
+1:	lw	t0, online
+	beqz	t0, 1b
+
+	la	a0, local
+#ifdef EARLY_FENCE
+	fence.i
+#endif
+	call	write
+#if !defined(NO_FENCE) && !defined(EARLY_FENCE)
+	fence.i
+#endif
+	la	t0, local
+	jalr	t0
+
+	la	a0, remote
+	call	text_poke_step
+	fence.i
+	call	text_poke_sync
+	li	t0, 1
+	la	t1, go
+	sw	t0, (t1)
+1:	lw	t0, finished
+	beqz	t0, 1b
+	END
+
+hart1:
+	la	sp, stack1
+	li	a1, 1
+	call	set_cpu_online
+	la	t1, online
+	li	t0, 1
+	sw	t0, (t1)
+1:	lw	t0, ask
+	beqz	t0, 1b
+#ifdef NO_WAIT
+	/* too late for text_poke_sync(), in time for the call */
+1:	lw	t0, go
+	beqz	t0, 1b
+#endif
+#ifndef NO_REMOTE_FENCE
+	fence.i
+#endif
+	li	t0, 1
+	la	t1, answer
+	sw	t0, (t1)
+1:	lw	t0, go
+	beqz	t0, 1b
+	la	t0, remote
+	jalr	t0
+	la	t1, finished
+	li	t0, 1
+	sw	t0, (t1)
+1:	wfi
+	j	1b
+
+/* li a0, 1; ret */
+write:
+	li	t0, 0x00100513
+	sw	t0, 0(a0)
+	li	t0, 0x00008067
+	sw	t0, 4(a0)
+	ret
+
+text_poke_step:
+	addi	sp, sp, -16
+	sd	ra, 0(sp)
+	call	write
+	ld	ra, 0(sp)
+	addi	sp, sp, 16
+	ret
+
+text_poke_sync:
+	li	t0, 1
+	la	t1, ask
+	sw	t0, (t1)
+#ifndef NO_WAIT
+1:	lw	t0, answer
+	beqz	t0, 1b
+#endif
+	ret
+
+set_cpu_online:
+	ret
+
+	.balign 4096
+local:	.skip	64
+remote:	.skip	64
+	.balign 4096
+online:	.word	0
+ask:	.word	0
+answer:	.word	0
+go:	.word	0
+finished: .word	0
+	/* two kernel stacks of 16 KiB */
+	.balign 16384
+	.skip	16000
+stack0:	.skip	384
+	.skip	16000
+stack1:	.skip	384
+_end:
