@@ -12,6 +12,7 @@
 #include <linux/execmem.h>
 #include <linux/filter.h>
 #include <linux/kprobes.h>
+#include <linux/maple_tree.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
@@ -253,6 +254,45 @@ out:
 	pr_info("bench: %s-left %ld\n", name, (long)(executable_bytes() - held));
 }
 
+/*
+ * The bookkeeping alone, with an entry of a maple tree for each object: what the
+ * shared allocator could use instead of its bitmaps.
+ */
+static void bench_maple(size_t size, unsigned int n)
+{
+	struct maple_tree mt;
+	unsigned long at, mem, total = 0;
+	unsigned int i;
+	char name[32];
+	u64 start;
+
+	snprintf(name, sizeof(name), "maple-%s-%u", size ? "64" : "field", n);
+	mt_init_flags(&mt, MT_FLAGS_ALLOC_RANGE);
+	for (i = 0; i < n; i++)
+		total += size_of(size, i);
+	settle();
+	mem = free_bytes();
+	for (i = 0; i < n; i++) {
+		if (mtree_alloc_range(&mt, &at, &mt, size_of(size, i), 0, 2 * total, GFP_KERNEL))
+			break;
+		live[i] = (void *)at;
+	}
+	settle();
+	pr_info("bench: %s-memory %ld\n", name, (long)(mem - free_bytes()));
+	start = ktime_get_ns();
+	for (i = 0; i < OPS; i++) {
+		unsigned int o = (i * 7919) % n;
+
+		mtree_erase(&mt, (unsigned long)live[o]);
+		if (mtree_alloc_range(&mt, &at, &mt, size_of(size, o), 0, 2 * total, GFP_KERNEL))
+			break;
+		live[o] = (void *)at;
+	}
+	pr_info("bench: %s-instructions %llu\n", name, (ktime_get_ns() - start) / OPS);
+	mtree_destroy(&mt);
+	settle();
+}
+
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000 };
@@ -275,6 +315,10 @@ static int __init text_bench(void)
 			if (counts[c] >= 1000 && counts[c] <= 10000)
 				bench(&ways[w], 0, counts[c]);
 		}
+	}
+	for (int c = 2; c < ARRAY_SIZE(counts); c++) {
+		bench_maple(64, counts[c]);
+		bench_maple(0, counts[c]);
 	}
 	pr_info("bench: done\n");
 	kernel_restart(NULL);
