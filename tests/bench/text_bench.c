@@ -67,6 +67,7 @@ static void pages_free(void *p, size_t size)
 	execmem_free(p);
 }
 
+#ifndef TEXT_BENCH_SHARED
 static void fill(void *p, unsigned int size)
 {
 	memset(p, 0, size);
@@ -89,8 +90,7 @@ static void pack_free(void *p, size_t size)
 {
 	bpf_prog_pack_free(p, size);
 }
-
-#ifdef TEXT_BENCH_SHARED
+#else
 static void *shared_alloc(size_t size)
 {
 	return execmem_text_alloc(EXECMEM_BPF, size, 8);
@@ -113,11 +113,12 @@ static const struct way {
 	int (*write)(void *p, size_t size);
 	void (*free)(void *p, size_t size);
 } ways[] = {
+	{ "pages", pages_alloc, pages_write, pages_free },
 #ifdef TEXT_BENCH_SHARED
 	{ "shared", shared_alloc, shared_write, shared_free },
-#endif
-	{ "pages", pages_alloc, pages_write, pages_free },
+#else
 	{ "pack", pack_alloc, pack_write, pack_free },
+#endif
 };
 
 /* Calls of functions that reach beyond this CPU, or change a mapping. */
