@@ -154,11 +154,11 @@ base_worktree() {
 		git -C "$tree" worktree add -q --detach "$build/base" base
 }
 
-# private_apt DIR SUITE: the rest of the script's apt-get calls use a configuration
-# of their own in DIR, with SUITE from the mirror of the machine. What the machine
-# is set up for is not touched.
+# private_apt DIR SUITE [ARCH]: the rest of the script's apt-get calls use a configuration
+# of their own in DIR, with SUITE from the mirror of the machine, for ARCH as Debian calls
+# it instead of the machine's. What the machine is set up for is not touched.
 private_apt() {
-	local dir=$1 suite=$2 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	local dir=$1 suite=$2 arch=${3:-$(dpkg --print-architecture)} mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	command -v apt-get >/dev/null && [ -f $keyring ] || return 1
 	# shellcheck disable=SC2016
 	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
@@ -167,6 +167,8 @@ private_apt() {
 	mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial "$dir"/etc
 	echo "deb [signed-by=$keyring] $mirror $suite main" >"$dir/etc/sources.list"
 	cat >"$dir/apt.conf" <<-END
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; };
 		Dir::State "$dir/state";
 		Dir::State::status "/var/lib/dpkg/status";
 		Dir::Cache "$dir/cache";

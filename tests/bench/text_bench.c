@@ -10,7 +10,10 @@
 #include <linux/bpf.h>
 #include <linux/cpumask.h>
 #include <linux/execmem.h>
+#include <linux/fdtable.h>
 #include <linux/filter.h>
+#include <linux/ftrace.h>
+#include <linux/kernel_stat.h>
 #include <linux/kprobes.h>
 #include <linux/maple_tree.h>
 #include <linux/memory.h>
@@ -23,9 +26,12 @@
 #include <linux/text-patching.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 #include <linux/workqueue.h>
 
 #define OPS	200	/* operations that are timed */
+
+int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
 
 static u8 code[8192] __aligned(8);
 static void **live;
@@ -186,21 +192,36 @@ static void settle(void)
 	}
 }
 
+/* Of vmalloc memory; to the page, so with what CPUs have not summed up yet. */
 static unsigned long executable_bytes(void)
 {
-	return vmalloc_nr_pages() * PAGE_SIZE;
+	pg_data_t *pgdat;
+	long pages = 0;
+	int cpu;
+
+	for_each_online_pgdat(pgdat) {
+		pages += node_page_state_pages(pgdat, NR_VMALLOC);
+		for_each_online_cpu(cpu)
+			pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
+					     cpu)->vm_node_stat_diff[NR_VMALLOC];
+	}
+
+	return pages * PAGE_SIZE;
 }
 
 static unsigned long free_bytes(void)
 {
+	drain_local_pages(NULL);
 	return global_zone_page_state(NR_FREE_PAGES) * PAGE_SIZE;
 }
 
+static const char * const kinds[] = { "broadcasts", "tlb-flushes", "attribute-changes" };
+#define NR_KINDS ARRAY_SIZE(kinds)
+
 static void bench(const struct way *w, size_t size, unsigned int n)
 {
-	static const char * const kinds[] = { "broadcasts", "tlb-flushes", "attribute-changes" };
 	unsigned long held, mem;
-	long before[ARRAY_SIZE(kinds)];
+	long before[NR_KINDS];
 	char name[48];
 	unsigned int i;
 	bool known;
@@ -227,7 +248,7 @@ static void bench(const struct way *w, size_t size, unsigned int n)
 		goto out;
 
 	/* Free one, allocate and write one: the live ones stay as many. */
-	for (int k = 0; k < ARRAY_SIZE(kinds); k++)
+	for (int k = 0; k < NR_KINDS; k++)
 		before[k] = count_of(kinds[k], &known);
 	start = ktime_get_ns();
 	for (i = 0; i < OPS; i++) {
@@ -242,7 +263,7 @@ static void bench(const struct way *w, size_t size, unsigned int n)
 	}
 	pr_info("bench: %s-instructions %llu\n", name, (ktime_get_ns() - start) / OPS);
 	settle();
-	for (int k = 0; k < ARRAY_SIZE(kinds); k++) {
+	for (int k = 0; k < NR_KINDS; k++) {
 		long c = count_of(kinds[k], &known) - before[k];
 
 		if (known)
@@ -294,6 +315,259 @@ static void bench_maple(size_t size, unsigned int n)
 	settle();
 }
 
+/* --- what the users of such memory do, through the interfaces that they have --- */
+
+/* Nanoseconds that this CPU, the only one, has worked. */
+static u64 busy_ns(void)
+{
+	u64 update, idle = get_cpu_idle_time_us(0, &update);
+
+	return ktime_get_ns() - (idle == -1ULL ? 0 : idle * 1000);
+}
+
+struct usage {
+	unsigned long held, mem;
+	long counts[NR_KINDS];
+	u64 busy;
+};
+
+static void usage_start(struct usage *u)
+{
+	bool known;
+
+	settle();
+	u->held = executable_bytes();
+	u->mem = free_bytes();
+	for (int k = 0; k < NR_KINDS; k++)
+		u->counts[k] = count_of(kinds[k], &known);
+	u->busy = busy_ns();
+}
+
+static void usage_end(struct usage *u, const char *name, unsigned int n, long not_code)
+{
+	bool known;
+
+	settle();
+	pr_info("bench: %s-instructions %llu\n", name, (busy_ns() - u->busy) / n);
+	pr_info("bench: %s-held %ld\n", name, (long)(executable_bytes() - u->held) - not_code);
+	pr_info("bench: %s-memory %ld\n", name, (long)(u->mem - free_bytes()));
+	for (int k = 0; k < NR_KINDS; k++) {
+		long c = count_of(kinds[k], &known) - u->counts[k];
+
+		if (known)
+			pr_info("bench: %s-%s %ld/%u\n", name, kinds[k], c, n);
+	}
+}
+
+#define MAX_INSNS	1024
+static struct bpf_insn insns[MAX_INSNS];
+
+static struct bpf_prog *bpf_load(unsigned int len)
+{
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SYSCALL,
+		.prog_flags = BPF_F_SLEEPABLE,
+		.insn_cnt = len,
+		.insns = (unsigned long)insns,
+		.license = (unsigned long)"GPL",
+	};
+	struct bpf_prog *prog;
+	int fd = kern_sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		return NULL;
+	prog = bpf_prog_get(fd);
+	close_fd(fd);
+
+	return IS_ERR(prog) ? NULL : prog;
+}
+
+/* An instruction of four bytes on each architecture, until the size is reached. */
+static struct bpf_prog *bpf_load_size(size_t size)
+{
+	unsigned int len = 0;
+
+	insns[len++] = BPF_MOV64_IMM(BPF_REG_0, 1);
+	while (len < size / 4 - 8)
+		insns[len++] = BPF_ALU64_IMM(BPF_ADD, BPF_REG_0, 1);
+	insns[len++] = BPF_EXIT_INSN();
+
+	return bpf_load(len);
+}
+
+static struct bpf_prog *bpf_load_subprograms(unsigned int n)
+{
+	unsigned int len = 0;
+
+	for (unsigned int i = 0; i < n; i++, len++)
+		insns[len] = BPF_RAW_INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, n + i);
+	insns[len++] = BPF_EXIT_INSN();
+	for (unsigned int i = 0; i < n; i++) {
+		insns[len++] = BPF_MOV64_IMM(BPF_REG_0, i);
+		insns[len++] = BPF_EXIT_INSN();
+	}
+
+	return bpf_load(len);
+}
+
+/* @n programs of field-like sizes, or with @subprograms each. */
+static void bench_bpf(unsigned int n, unsigned int subprograms)
+{
+	char name[48];
+	struct usage u;
+	long data = 0;
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "bpf%s-%u-load", subprograms ? "-subprograms" : "", n);
+	usage_start(&u);
+	for (i = 0; i < n; i++) {
+		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
+						      bpf_load_size(field_size(i));
+
+		if (!prog) {
+			pr_info("bench: %s failed at %u\n", name, i);
+			break;
+		}
+		/* The structure lives in vmalloc memory as well. */
+		data += prog->pages * PAGE_SIZE;
+		live[i] = prog;
+	}
+	usage_end(&u, name, n, subprograms ? 0 : data);
+
+	snprintf(name, sizeof(name), "bpf%s-%u-unload", subprograms ? "-subprograms" : "", n);
+	usage_start(&u);
+	while (i--)
+		bpf_prog_put(live[i]);
+	usage_end(&u, name, n, 0);
+}
+
+#if defined(CONFIG_PPC)
+#define RET "blr"
+#else
+#define RET "ret"
+#endif
+
+/* Functions of a hundred instructions that can be probed. */
+asm(".pushsection .text\n"
+    ".macro text_bench_function\n"
+    "text_bench_function_\\@:\n"
+    ".rept 100\n"
+    "	nop\n"
+    ".endr\n"
+    "	" RET "\n"
+    ".endm\n"
+    ".balign 16\n"
+    "text_bench_functions:\n"
+    ".rept 101\n"
+    "	text_bench_function\n"
+    ".endr\n"
+    ".popsection\n");
+extern const u8 text_bench_functions[];
+
+static int probe_hit(struct kprobe *p, struct pt_regs *regs)
+{
+	return 0;
+}
+
+static struct kprobe *many_probes;
+
+static void bench_kprobes(unsigned int n)
+{
+	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
+	struct kprobe **list;
+	unsigned int i;
+	char name[48];
+	struct usage u;
+
+	list = kvcalloc(n, sizeof(*list), GFP_KERNEL);
+	many_probes = kvcalloc(n, sizeof(*many_probes), GFP_KERNEL);
+	if (!list || !many_probes)
+		goto out;
+
+	snprintf(name, sizeof(name), "kprobes-%u-register", n);
+	usage_start(&u);
+	for (i = 0; i < n; i++) {
+		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
+		many_probes[i].pre_handler = probe_hit;
+		if (register_kprobe(&many_probes[i])) {
+			pr_info("bench: %s failed at %u\n", name, i);
+			break;
+		}
+		list[i] = &many_probes[i];
+	}
+	usage_end(&u, name, n, 0);
+
+	snprintf(name, sizeof(name), "kprobes-%u-unregister", n);
+	usage_start(&u);
+	for (n = i, i = 0; i < n; i += 100)
+		unregister_kprobes(list + i, min(n - i, 100u));
+	usage_end(&u, name, n, 0);
+out:
+	kvfree(list);
+	kvfree(many_probes);
+}
+
+#ifdef CONFIG_X86
+static noinline void traced(void)
+{
+	barrier();
+}
+
+static void trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
+		      struct ftrace_regs *fregs)
+{
+}
+
+/* Each ops with a trampoline of its own. */
+static void bench_ftrace(unsigned int n)
+{
+	struct ftrace_ops *ops;
+	char name[48];
+	struct usage u;
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "ftrace-%u-register", n);
+	for (i = 0; i < n; i++)
+		live[i] = kzalloc(sizeof(*ops), GFP_KERNEL);
+	usage_start(&u);
+	for (i = 0; i < n; i++) {
+		ops = live[i];
+		if (!ops)
+			break;
+		ops->func = trace_hit;
+		if (ftrace_set_filter_ip(ops, (unsigned long)traced, 0, 0) ||
+		    register_ftrace_function(ops)) {
+			pr_info("bench: %s failed at %u\n", name, i);
+			break;
+		}
+	}
+	traced();
+	usage_end(&u, name, n, 0);
+
+	snprintf(name, sizeof(name), "ftrace-%u-unregister", n);
+	usage_start(&u);
+	while (i--)
+		unregister_ftrace_function(live[i]);
+	usage_end(&u, name, n, 0);
+	for (i = 0; i < n; i++)
+		kfree(live[i]);
+}
+#endif
+
+static void bench_users(void)
+{
+	bench_bpf(1, 0);
+	bench_bpf(1000, 0);
+	bench_bpf(100, 8);
+	bench_kprobes(1);
+	bench_kprobes(1000);
+	bench_kprobes(10000);
+#ifdef CONFIG_X86
+	bench_ftrace(1);
+	bench_ftrace(200);
+#endif
+}
+
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000 };
@@ -321,6 +595,7 @@ static int __init text_bench(void)
 		bench_maple(64, counts[c]);
 		bench_maple(0, counts[c]);
 	}
+	bench_users();
 	pr_info("bench: done\n");
 	kernel_restart(NULL);
 

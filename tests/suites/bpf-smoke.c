@@ -180,19 +180,14 @@ static int returns(void)
 	return 0;
 }
 
-/* Seven functions deep, each adds one to what the next one returns. */
+/* Seven functions deep, called twice; each adds one to what the next one returns. */
 static int subprograms(void)
 {
-	struct bpf_insn p[64];
-	int n = 0, i, fd;
+	struct bpf_insn p[64] = {
+		MOV(R1, 5), CALL(5), MOV_R(R6, R0), MOV(R1, 100), CALL(2), ADD_R(R0, R6), EXIT,
+	};
+	int n = 7, i, fd;
 
-	p[n++] = MOV(R1, 5);
-	p[n++] = CALL(4);
-	p[n++] = MOV_R(R6, R0);
-	p[n++] = MOV(R1, 100);
-	p[n++] = CALL(1);
-	p[n++] = EXIT;
-	/* Both calls above are to here but the first one's argument must be kept. */
 	for (i = 0; i < 6; i++) {
 		p[n++] = CALL(2);
 		p[n++] = ADD(R0, 1);
@@ -201,10 +196,421 @@ static int subprograms(void)
 	p[n++] = MOV_R(R0, R1);
 	p[n++] = ADD(R0, 1);
 	p[n++] = EXIT;
-	p[4] = MOV_R(R6, R6);
 	fd = load(BPF_PROG_TYPE_SOCKET_FILTER, p, n);
 	FAIL_IF(fd < 0, "load: error %d", errno);
-	EXPECT("result", run(fd, 1), 12);
+	EXPECT("result", run(fd, 1), 5 + 7 + 100 + 7);
 	close(fd);
 	return 0;
+}
+
+static int load_tail_call(int progs, int counter, int index, int otherwise)
+{
+	struct bpf_insn p[] = {
+		MOV_R(R6, R1), ELEMENT(counter), MOV(R7, 1), COUNT(R0, R7),
+		MOV_R(R1, R6), MAP(R2, progs), MOV(R3, index), HELPER(BPF_FUNC_tail_call),
+		MOV(R0, otherwise), EXIT,
+	};
+
+	return load(BPF_PROG_TYPE_SOCKET_FILTER, p, ARRAY_SIZE(p));
+}
+
+/* The jump with a constant index is rewritten whenever the entry changes. */
+static int tail_call(void)
+{
+	int progs = map_create(BPF_MAP_TYPE_PROG_ARRAY, 4, 4);
+	int counter = map_create(BPF_MAP_TYPE_ARRAY, 1, 8);
+	int caller = load_tail_call(progs, counter, 2, 1);
+	int target[2] = {
+		load_tail_call(progs, counter, 3, 11), load_tail_call(progs, counter, 3, 22),
+	};
+	int i;
+
+	FAIL_IF(progs < 0 || counter < 0, "maps: error %d", errno);
+	FAIL_IF(caller < 0 || target[0] < 0 || target[1] < 0, "load: error %d", errno);
+	EXPECT("result without an entry", run(caller, 1), 1);
+	for (i = 0; i < 20; i++) {
+		FAIL_IF(map_write(progs, 2, &target[i % 2]), "entry: error %d", errno);
+		EXPECT("result with an entry", run(caller, 1), i % 2 ? 22 : 11);
+	}
+	FAIL_IF(map_write(progs, 2, NULL), "no entry: error %d", errno);
+	EXPECT("result when the entry is gone", run(caller, 1), 1);
+	EXPECT("programs that ran", map_read(counter), 1 + 20 * 2 + 1);
+
+	/* Into itself, until the limit: once, and 33 tail calls. */
+	FAIL_IF(map_write(progs, 2, &caller), "entry: error %d", errno);
+	EXPECT("result at the limit", run(caller, 1), 1);
+	EXPECT("programs that ran at the limit", map_read(counter), 42 + 34);
+	FAIL_IF(map_write(progs, 2, NULL), "no entry: error %d", errno);
+	for (i = 0; i < 2; i++)
+		close(target[i]);
+	close(caller);
+	close(counter);
+	close(progs);
+	return 0;
+}
+
+/* XDP programs are called through the dispatcher, which is rewritten for each. */
+static int dispatcher(void)
+{
+	int fd[8], i;
+
+	for (i = 0; i < 8; i++) {
+		struct bpf_insn p[] = { MOV(R0, 100 + i), EXIT };
+
+		fd[i] = load(BPF_PROG_TYPE_XDP, p, ARRAY_SIZE(p));
+		FAIL_IF(fd[i] < 0, "load: error %d", errno);
+		EXPECT("result", run(fd[i], 3), 100 + i);
+	}
+	while (--i >= 0) {
+		EXPECT("result again", run(fd[i], 3), 100 + i);
+		close(fd[i]);
+	}
+	return 0;
+}
+
+/* Counts in a map what this process does; what others do is not counted. */
+#define COUNT_OWN(counter) \
+	HELPER(BPF_FUNC_get_current_pid_tgid), SHR(R0, 32), \
+	SKIP_EQ(R0, getpid(), 2), MOV(R0, 0), EXIT, \
+	ELEMENT(counter), MOV(R7, 1), COUNT(R0, R7), MOV(R0, 0), EXIT
+
+static int raw_tracepoint(void)
+{
+	int counter = map_create(BPF_MAP_TYPE_ARRAY, 1, 8);
+	struct bpf_insn p[] = {
+		/* sys_enter(regs, number) */
+		LOAD(R6, R1, 8), SKIP_EQ(R6, __NR_getppid, 2), MOV(R0, 0), EXIT,
+		COUNT_OWN(counter),
+	};
+	int fd = load(BPF_PROG_TYPE_RAW_TRACEPOINT, p, ARRAY_SIZE(p));
+	int link, i;
+
+	FAIL_IF(fd < 0, "load: error %d", errno);
+	link = attach_raw(fd, "sys_enter");
+	FAIL_IF(link < 0, "attach: error %d", errno);
+	for (i = 0; i < 20; i++)
+		getppid();
+	close(link);
+	getppid();
+	EXPECT("hits", map_read(counter), 20);
+	close(fd);
+	close(counter);
+	return 0;
+}
+
+static int read_number(const char *path)
+{
+	char buf[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	return atoi(buf);
+}
+
+/* Both call a function of the kernel each time that no other check here counts. */
+static void read_and_write_nothing(int times)
+{
+	int fd[2];
+
+	pipe(fd);
+	while (times--) {
+		read(fd[0], fd, 0);
+		write(fd[1], fd, 0);
+	}
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static int probe(int at_return)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr), .config = at_return, .config1 = PTR("vfs_read"),
+		.type = read_number("/sys/bus/event_source/devices/kprobe/type"),
+	};
+	int counter = map_create(BPF_MAP_TYPE_ARRAY, 1, 8);
+	struct bpf_insn p[] = { COUNT_OWN(counter) };
+	int fd = load(BPF_PROG_TYPE_KPROBE, p, ARRAY_SIZE(p));
+	int event, i;
+
+	FAIL_IF(!attr.type, "no kprobe events");
+	FAIL_IF(fd < 0, "load: error %d", errno);
+	for (i = 1; i <= 3; i++) {
+		event = syscall(__NR_perf_event_open, &attr, -1, 0, -1, 0);
+		FAIL_IF(event < 0, "event: error %d", errno);
+		FAIL_IF(ioctl(event, PERF_EVENT_IOC_SET_BPF, fd) < 0, "attach: error %d", errno);
+		FAIL_IF(ioctl(event, PERF_EVENT_IOC_ENABLE, 0) < 0, "enable: error %d", errno);
+		read_and_write_nothing(10);
+		close(event);
+		read_and_write_nothing(1);
+		EXPECT("hits", map_read(counter), i * 10);
+	}
+	close(fd);
+	close(counter);
+	return 0;
+}
+
+static int kprobe(void)
+{
+	return probe(0);
+}
+
+static int kretprobe(void)
+{
+	return probe(1);
+}
+
+static int kprobe_multi(void)
+{
+	static const char * const names[] = { "vfs_read", "vfs_write" };
+	union bpf_attr attr = { 0 };
+	int counter = map_create(BPF_MAP_TYPE_ARRAY, 1, 8);
+	struct bpf_insn p[] = { COUNT_OWN(counter) };
+	int fd = load_for(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0, p, ARRAY_SIZE(p));
+	int link;
+
+	FAIL_IF(fd < 0, "load: error %d", errno);
+	attr.link_create.prog_fd = fd;
+	attr.link_create.attach_type = BPF_TRACE_KPROBE_MULTI;
+	attr.link_create.kprobe_multi.syms = PTR(names);
+	attr.link_create.kprobe_multi.cnt = ARRAY_SIZE(names);
+	link = bpf(BPF_LINK_CREATE, &attr);
+	FAIL_IF(link < 0, "attach: error %d", errno);
+	read_and_write_nothing(10);
+	close(link);
+	read_and_write_nothing(1);
+	EXPECT("hits", map_read(counter), 20);
+	close(fd);
+	close(counter);
+	return 0;
+}
+
+/*
+ * The kernel has functions for this: a test run of a tracing program calls, among
+ * others, bpf_fentry_test6(16, 17, (short)18, (int)19, 20, 21), which returns the sum.
+ */
+#define SUM 111
+
+static int load_tracing(int attach, const char *function, const struct bpf_insn *p, int n)
+{
+	int id = btf_id(function, BTF_KIND_FUNC);
+
+	if (!id) {
+		SET_ERRNO(ENOENT);
+		return -1;
+	}
+	return load_for(BPF_PROG_TYPE_TRACING, attach, id, p, n);
+}
+
+static int fentry(void)
+{
+	int seen = map_create(BPF_MAP_TYPE_ARRAY, 1, 8), returned = map_create(BPF_MAP_TYPE_ARRAY, 1, 8);
+	/* Of a shorter argument the upper part is not defined. */
+	struct bpf_insn at_entry[] = {
+		LOAD(R6, R1, 0), LOAD(R2, R1, 8), ADD_R(R6, R2), LOAD(R2, R1, 16), AND(R2, 0xffff),
+		ADD_R(R6, R2), LOAD(R2, R1, 24), LOW32(R2), ADD_R(R6, R2), LOAD(R2, R1, 32),
+		ADD_R(R6, R2), LOAD(R2, R1, 40), ADD_R(R6, R2),
+		ELEMENT(seen), COUNT(R0, R6), MOV(R0, 0), EXIT,
+	};
+	struct bpf_insn at_exit[] = {
+		LOAD(R6, R1, 48), LOW32(R6), ELEMENT(returned), COUNT(R0, R6), MOV(R0, 0), EXIT,
+	};
+	int entry, exit, link[2], i;
+
+	FAIL_IF(!btf_id("bpf_fentry_test6", BTF_KIND_FUNC), "the kernel has no type of its function");
+	entry = load_tracing(BPF_TRACE_FENTRY, "bpf_fentry_test6", at_entry, ARRAY_SIZE(at_entry));
+	FAIL_IF(entry < 0, "load: error %d", errno);
+	exit = load_tracing(BPF_TRACE_FEXIT, "bpf_fentry_test6", at_exit, ARRAY_SIZE(at_exit));
+	FAIL_IF(exit < 0, "load of fexit: error %d", errno);
+	for (i = 1; i <= 10; i++) {
+		link[0] = attach_raw(entry, NULL);
+		FAIL_IF(link[0] < 0, "attach: error %d", errno);
+		EXPECT("run with fentry", run_ctx(entry, NULL, 0), 0);
+		link[1] = attach_raw(exit, NULL);
+		FAIL_IF(link[1] < 0, "attach of fexit: error %d", errno);
+		EXPECT("run with both", run_ctx(entry, NULL, 0), 0);
+		close(link[0]);
+		EXPECT("run with fexit", run_ctx(entry, NULL, 0), 0);
+		close(link[1]);
+		EXPECT("run with none", run_ctx(entry, NULL, 0), 0);
+		EXPECT("sum of arguments", map_read(seen), i * 2 * SUM);
+		EXPECT("sum of results", map_read(returned), i * 2 * SUM);
+	}
+	close(entry);
+	close(exit);
+	close(seen);
+	close(returned);
+	return 0;
+}
+
+/*
+ * The run adds bpf_modify_return_test(1, &two), which we make 100, and another function's
+ * 29; the upper half counts which of them had their effect.
+ */
+static int modify_return(void)
+{
+	struct bpf_insn p[] = { MOV(R0, 100), EXIT };
+	int fd = load_tracing(BPF_MODIFY_RETURN, "bpf_modify_return_test", p, ARRAY_SIZE(p));
+	int link;
+
+	FAIL_IF(fd < 0, "load: error %d", errno);
+	EXPECT("result before", run_ctx(fd, NULL, 0), 2 << 16 | (4 + 29));
+	link = attach_raw(fd, NULL);
+	FAIL_IF(link < 0, "attach: error %d", errno);
+	EXPECT("result", run_ctx(fd, NULL, 0), 1 << 16 | (100 + 29));
+	close(link);
+	EXPECT("result after", run_ctx(fd, NULL, 0), 2 << 16 | (4 + 29));
+	close(fd);
+	return 0;
+}
+
+/* The second function of bpf_dummy_ops: (state, int, unsigned short, char, unsigned long) */
+static int struct_ops(void)
+{
+	int state = 0;
+	__u64 args[] = { PTR(&state), 1000, 200, 30, 4 };
+	struct bpf_insn p[] = {
+		LOAD(R0, R1, 8), LOW32(R0), LOAD(R2, R1, 16), AND(R2, 0xffff), ADD_R(R0, R2),
+		LOAD(R2, R1, 24), AND(R2, 0xff), ADD_R(R0, R2), LOAD(R2, R1, 32), ADD_R(R0, R2), EXIT,
+	};
+	int fd, i;
+
+	fd = load_for(BPF_PROG_TYPE_STRUCT_OPS, 1, btf_id("bpf_dummy_ops", BTF_KIND_STRUCT),
+		      p, ARRAY_SIZE(p));
+	FAIL_IF(fd < 0, "load: error %d", errno);
+	for (i = 0; i < 10; i++)
+		EXPECT("result", run_ctx(fd, args, sizeof(args)), 1234);
+	close(fd);
+	return 0;
+}
+
+static int attach_filter(int fd, struct sock_filter *filter, int n)
+{
+	struct sock_fprog prog = { .len = n, .filter = filter };
+
+	return __sysret(syscall(__NR_setsockopt, fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */,
+				&prog, sizeof(prog)));
+}
+
+/* How many bytes of a message arrive; -1: none. */
+static int arrives(int fd[2], const char *text)
+{
+	char buf[32];
+
+	if (write(fd[0], text, strlen(text)) != (ssize_t)strlen(text))
+		return -2;
+	return syscall(__NR_recvfrom, fd[1], buf, sizeof(buf), 0x40 /* MSG_DONTWAIT */, NULL, NULL);
+}
+
+static int classic_filter(void)
+{
+	/* Four bytes of what begins with an A, nothing else. */
+	struct sock_filter small[] = {
+		{ BPF_LD | BPF_B | BPF_ABS, 0, 0, 0 }, { BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 'A' },
+		{ BPF_RET | BPF_K, 0, 0, 4 }, { BPF_RET | BPF_K, 0, 0, 0 },
+	};
+	/* The first byte plus one, many times over: as long as a program may be. */
+	static struct sock_filter large[BPF_MAXINSNS];
+	const int n = ARRAY_SIZE(large);
+	int fd[2], i;
+
+	FAIL_IF(__sysret(syscall(__NR_socketpair, 1 /* AF_UNIX */, 2 /* SOCK_DGRAM */, 0, fd)) < 0,
+		"socketpair: error %d", errno);
+	EXPECT("bytes without a filter", arrives(fd, "Another"), 7);
+	FAIL_IF(attach_filter(fd[1], small, ARRAY_SIZE(small)) < 0, "attach: error %d", errno);
+	EXPECT("bytes that pass", arrives(fd, "Another"), 4);
+	EXPECT("bytes that do not", arrives(fd, "other"), -1);
+
+	for (i = 1; i < n - 3; i++)
+		large[i] = (struct sock_filter){ BPF_ALU | BPF_ADD | BPF_K, 0, 0, 1 };
+	large[0] = small[0];
+	large[n - 3] = (struct sock_filter){ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 'B' + n - 4 };
+	large[n - 2] = small[2];
+	large[n - 1] = small[3];
+	FAIL_IF(attach_filter(fd[1], large, n) < 0, "attach of a large one: error %d", errno);
+	EXPECT("bytes that pass the large one", arrives(fd, "Bytes"), 4);
+	EXPECT("bytes that do not pass it", arrives(fd, "Another"), -1);
+	close(fd[0]);
+	close(fd[1]);
+	return 0;
+}
+
+/* Programs of many sizes, some with a function more. */
+static int load_and_run(int process, int round)
+{
+	struct bpf_insn p[512];
+	int fill = (process * 61 + round * 37) % 500, n = 0, fd;
+
+	p[n++] = MOV(R0, process << 8);
+	while (n <= fill)
+		p[n++] = ADD(R0, 1);
+	if (round % 2) {
+		p[n++] = MOV_R(R1, R0);
+		p[n++] = CALL(1);
+		p[n++] = EXIT;
+		p[n++] = MOV_R(R0, R1);
+	}
+	p[n++] = EXIT;
+	fd = load(BPF_PROG_TYPE_SOCKET_FILTER, p, n);
+	if (fd < 0 || run(fd, 1) != (process << 8) + fill)
+		return 1;
+	close(fd);
+	return 0;
+}
+
+static int concurrent(void)
+{
+	enum { PROCESSES = 4, ROUNDS = 50 };
+	int wrong = 0, ended = 0, status, i, j;
+
+	for (i = 0; i < PROCESSES; i++) {
+		if (fork() == 0) {
+			for (j = 0; j < ROUNDS; j++)
+				wrong += load_and_run(i, j);
+			exit(!!wrong);
+		}
+	}
+	while (waitpid(-1, &status, 0) > 0) {
+		ended++;
+		wrong += status != 0;
+	}
+	EXPECT("processes", ended, PROCESSES);
+	EXPECT("processes with a wrong result", wrong, 0);
+	return 0;
+}
+
+static void check(const char *name, int (*f)(void))
+{
+	char line[320];
+	int bad = f();
+
+	if (bad)
+		snprintf(line, sizeof(line), "bpf-smoke: %s FAIL %s\n", name, why);
+	else
+		snprintf(line, sizeof(line), "bpf-smoke: %s ok\n", name);
+	write(1, line, strlen(line));
+	failed += bad;
+}
+
+int main(void)
+{
+	char line[64];
+
+#define CHECK(f) check(#f, f)
+	CHECK(returns);
+	CHECK(subprograms);
+	CHECK(tail_call);
+	CHECK(dispatcher);
+	CHECK(raw_tracepoint);
+	CHECK(kprobe);
+	CHECK(kretprobe);
+	CHECK(kprobe_multi);
+	CHECK(fentry);
+	CHECK(modify_return);
+	CHECK(struct_ops);
+	CHECK(classic_filter);
+	CHECK(concurrent);
+	snprintf(line, sizeof(line), "bpf-smoke: %d failed\n", failed);
+	write(1, line, strlen(line));
+	return failed != 0;
 }
