@@ -9,6 +9,9 @@ ARCH ?= x86_64
 #   FILTER=suite[.case]	run only these tests (make kunit)
 #   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
 #   KARGS=<arguments>	more arguments of the kernel (make kunit)
+#   M="<mutant> ..."	only these (make mutants)
+# What is set here is not for the kernel's make: M= means something else there.
+MAKEOVERRIDES =
 export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL
 
 help:			## this list
@@ -53,7 +56,7 @@ suites:			## independent suites on base and patched kernel, side by side (ARCH=.
 	@tests/suites/run $(ARCH)
 
 mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=...)
-	@tests/mutants/run $(if $(M),-m $(M)) $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
+	@tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
 bisect:			## build every patch on every architecture (resumes; BOOT=1 also boots)
 	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
