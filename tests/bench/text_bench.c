@@ -21,13 +21,15 @@
 #include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
+#include <linux/sched/cputime.h>
+#include <linux/sched/signal.h>
 #include <linux/set_memory.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <linux/text-patching.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
-#include <linux/workqueue.h>
 
 #define OPS	200	/* operations that are timed */
 
@@ -184,11 +186,12 @@ static long count_of(const char *what, bool *known)
 /* Let workers and grace periods do what the last operations left to them. */
 static void settle(void)
 {
-	for (int i = 0; i < 4; i++) {
-		schedule_timeout_uninterruptible(HZ / 20);
+	for (int i = 0; i < 3; i++) {
+#ifdef CONFIG_TASKS_RCU
+		rcu_barrier_tasks();
+#endif
 		rcu_barrier();
-		flush_workqueue(system_dfl_wq);
-		flush_workqueue(system_percpu_wq);
+		schedule_timeout_uninterruptible(HZ / 10);
 	}
 }
 
@@ -317,12 +320,17 @@ static void bench_maple(size_t size, unsigned int n)
 
 /* --- what the users of such memory do, through the interfaces that they have --- */
 
-/* Nanoseconds that this CPU, the only one, has worked. */
+/* Nanoseconds that tasks have run: this one, and the workers that it leaves work to. */
 static u64 busy_ns(void)
 {
-	u64 update, idle = get_cpu_idle_time_us(0, &update);
+	struct task_struct *p, *t;
+	u64 ns = 0;
 
-	return ktime_get_ns() - (idle == -1ULL ? 0 : idle * 1000);
+	guard(rcu)();
+	for_each_process_thread(p, t)
+		ns += task_sched_runtime(t);
+
+	return ns;
 }
 
 struct usage {
@@ -378,6 +386,8 @@ static struct bpf_prog *bpf_load(unsigned int len)
 		return NULL;
 	prog = bpf_prog_get(fd);
 	close_fd(fd);
+	/* Only on the way to user space would the file be closed. */
+	task_work_run();
 
 	return IS_ERR(prog) ? NULL : prog;
 }
