@@ -587,6 +587,7 @@ static int __init text_bench(void)
 	if (!live || !sizes)
 		return -ENOMEM;
 	memset(code, 0, sizeof(code));
+	pr_info("bench: cpus %u\n", num_online_cpus());
 	/* Probes would be counted as instructions. */
 	if (num_online_cpus() > 1)
 		counters_start();
