@@ -9,10 +9,11 @@ ARCH ?= x86_64
 #   FILTER=suite[.case]	run only these tests (make kunit)
 #   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
 #   KARGS=<arguments>	more arguments of the kernel (make kunit)
+#   QUICK=1	leave out what takes long (make bench)
 #   M="<mutant> ..."	only these (make mutants)
 # What is set here is not for the kernel's make: M= means something else there.
 MAKEOVERRIDES =
-export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL
+export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL QUICK
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16

@@ -13,11 +13,15 @@
 #include <linux/fdtable.h>
 #include <linux/filter.h>
 #include <linux/ftrace.h>
+#include <linux/hrtimer.h>
+#include <linux/jump_label.h>
 #include <linux/kernel_stat.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
 #include <linux/maple_tree.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
@@ -33,9 +37,16 @@
 
 #define OPS	200	/* operations that are timed */
 
+/* text_bench.quick: nothing with more than 10,000 of anything, no rejected ways. */
+static bool quick;
+module_param(quick, bool, 0);
+/* text_bench.sync_only: nothing but what depends on the number of CPUs. */
+static bool sync_only;
+module_param(sync_only, bool, 0);
+
 int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
 
-static u8 code[8192] __aligned(8);
+static u8 code[SZ_64K] __aligned(8);
 static void **live;
 static size_t *sizes;
 
@@ -230,7 +241,10 @@ static void bench(const struct way *w, size_t size, unsigned int n)
 	bool known;
 	u64 start;
 
-	snprintf(name, sizeof(name), "%s-%s-%u", w->name, size ? "64" : "field", n);
+	if (size)
+		snprintf(name, sizeof(name), "%s-%zu-%u", w->name, size, n);
+	else
+		snprintf(name, sizeof(name), "%s-field-%u", w->name, n);
 	settle();
 	held = executable_bytes();
 	mem = free_bytes();
@@ -315,6 +329,114 @@ static void bench_maple(size_t size, unsigned int n)
 	}
 	pr_info("bench: %s-instructions %llu\n", name, (ktime_get_ns() - start) / OPS);
 	mtree_destroy(&mt);
+	settle();
+}
+
+/*
+ * How late the interrupt of a timer was at worst: the longest stretch with
+ * interrupts off, in instructions, as the timer's phase moves over the work.
+ */
+static struct hrtimer late_timer;
+static u64 latest;
+
+static enum hrtimer_restart late_fn(struct hrtimer *t)
+{
+	u64 now = ktime_get_ns(), late = now - ktime_to_ns(hrtimer_get_expires(t));
+
+	latest = max(latest, late);
+	/* Odd, so that it does not move along with the work. */
+	hrtimer_set_expires(t, ns_to_ktime(now + 30011));
+	return HRTIMER_RESTART;
+}
+
+static void late_start(void)
+{
+	latest = 0;
+	hrtimer_setup(&late_timer, late_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&late_timer, 30011, HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+static u64 late_end(void)
+{
+	hrtimer_cancel(&late_timer);
+	return latest;
+}
+
+/* A large object, written as a whole. */
+static void bench_bulk(const struct way *w)
+{
+	static const size_t lens[] = { 64, SZ_4K, SZ_64K };
+	void *p = w->alloc(SZ_64K);
+	u64 start;
+
+	if (!p)
+		return;
+	for (int l = 0; l < ARRAY_SIZE(lens); l++) {
+		start = ktime_get_ns();
+		for (int i = 0; i < OPS / 10; i++) {
+			if (w->write(p, lens[l]))
+				pr_info("bench: bulk-%zu failed\n", lens[l]);
+		}
+		pr_info("bench: bulk-%zu-instructions %llu\n", lens[l],
+			(ktime_get_ns() - start) / (OPS / 10));
+		/* Timers of the highest resolution there is, or it says nothing. */
+		if (hrtimer_resolution > 1 || num_online_cpus() > 1)
+			continue;
+		late_start();
+		for (int i = 0; i < OPS; i++)
+			w->write(p, lens[l]);
+		pr_info("bench: bulk-%zu-irqs-off %llu\n", lens[l], late_end());
+	}
+	late_start();
+	for (start = ktime_get_ns(); ktime_get_ns() - start < 10 * NSEC_PER_MSEC; )
+		cpu_relax();
+	pr_info("bench: bulk-0-irqs-off %llu\n", late_end());
+	w->free(p, SZ_64K);
+}
+
+/* The memory of BPF trampolines and of images of struct_ops. */
+static void bench_trampolines(unsigned int n)
+{
+	const unsigned int size = 300;
+	long before[NR_KINDS];
+	unsigned long held;
+	bool known;
+	unsigned int i;
+	u64 start;
+
+	settle();
+	held = executable_bytes();
+	for (int k = 0; k < NR_KINDS; k++)
+		before[k] = count_of(kinds[k], &known);
+	start = ktime_get_ns();
+	for (i = 0; i < n; i++) {
+#ifdef TEXT_BENCH_SHARED
+		live[i] = bpf_image_alloc(size);
+		if (IS_ERR_OR_NULL(live[i]) || text_poke_copy(live[i], code, size))
+			break;
+#else
+		live[i] = arch_alloc_bpf_trampoline(size);
+		if (IS_ERR_OR_NULL(live[i]) || IS_ERR_OR_NULL(bpf_arch_text_copy(live[i], code, size)) ||
+		    arch_protect_bpf_trampoline(live[i], size))
+			break;
+#endif
+	}
+	pr_info("bench: trampolines-%u-instructions %llu\n", n, (ktime_get_ns() - start) / n);
+	settle();
+	pr_info("bench: trampolines-%u-held %lu\n", n, executable_bytes() - held);
+	for (int k = 0; k < NR_KINDS; k++) {
+		long c = count_of(kinds[k], &known) - before[k];
+
+		if (known)
+			pr_info("bench: trampolines-%u-%s %ld/%u\n", n, kinds[k], c, n);
+	}
+	while (i--) {
+#ifdef TEXT_BENCH_SHARED
+		bpf_image_free(live[i], size);
+#else
+		arch_free_bpf_trampoline(live[i], size);
+#endif
+	}
 	settle();
 }
 
@@ -479,6 +601,17 @@ static int probe_hit(struct kprobe *p, struct pt_regs *regs)
 	return 0;
 }
 
+static unsigned long slot_of(const struct kprobe *p)
+{
+#if defined(CONFIG_ARM64)
+	return (unsigned long)p->ainsn.xol_insn;
+#elif defined(CONFIG_RISCV)
+	return (unsigned long)p->ainsn.api.insn;
+#else
+	return (unsigned long)p->ainsn.insn;
+#endif
+}
+
 static struct kprobe *many_probes;
 
 static void bench_kprobes(unsigned int n)
@@ -507,6 +640,18 @@ static void bench_kprobes(unsigned int n)
 	}
 	usage_end(&u, name, n, 0);
 
+	if (i == n) {
+		u64 start = ktime_get_ns();
+		int known = 0;
+
+		for (i = 0; i < OPS; i++)
+			known += kernel_text_address(slot_of(&many_probes[(i * 7919) % n]));
+		pr_info("bench: kprobes-%u-lookup %llu\n", n, (ktime_get_ns() - start) / OPS);
+		if (known != OPS)
+			pr_info("bench: kprobes-%u-lookup failed\n", n);
+		i = n;
+	}
+
 	snprintf(name, sizeof(name), "kprobes-%u-unregister", n);
 	usage_start(&u);
 	for (n = i, i = 0; i < n; i += 100)
@@ -517,15 +662,104 @@ out:
 	kvfree(many_probes);
 }
 
+static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
+		      struct ftrace_regs *fregs)
+{
+}
+
+/* Every function of the kernel, as the function tracer does. */
+static void bench_tracer(void)
+{
+	static struct ftrace_ops everything = { .func = trace_hit };
+	u64 on = 0, off = 0;
+
+	for (int i = 0; i < 3; i++) {
+		u64 start = ktime_get_ns();
+
+		if (register_ftrace_function(&everything)) {
+			pr_info("bench: tracer failed\n");
+			return;
+		}
+		on += ktime_get_ns() - start;
+		start = ktime_get_ns();
+		unregister_ftrace_function(&everything);
+		off += ktime_get_ns() - start;
+	}
+	pr_info("bench: tracer-on-instructions %llu\n", on / 3);
+	pr_info("bench: tracer-off-instructions %llu\n", off / 3);
+}
+
+static DEFINE_STATIC_KEY_FALSE(bench_key);
+#define BRANCH		if (static_branch_unlikely(&bench_key)) n++;
+#define BRANCHES_10	BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH
+#define BRANCHES_100	BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 \
+			BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10
+
+static noinline int branches(void)
+{
+	int n = 0;
+
+	BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100
+	BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100
+
+	return n;
+}
+
+/* A thousand places that one key changes. */
+static void bench_jump_labels(void)
+{
+	u64 start = ktime_get_ns();
+
+	for (int i = 0; i < 10; i++) {
+		static_branch_enable(&bench_key);
+		if (branches() != 1000)
+			pr_info("bench: jump-labels failed\n");
+		static_branch_disable(&bench_key);
+	}
+	pr_info("bench: jump-labels-instructions %llu\n", (ktime_get_ns() - start) / 20);
+}
+
+#ifdef TEXT_BENCH_SHARED
+#define SYNC_THREADS	8
+#define SYNC_CALLS	1000
+
+static int sync_thread(void *arg)
+{
+	for (int i = 0; i < SYNC_CALLS; i++)
+		text_poke_sync();
+	if (atomic_dec_and_test(arg))
+		wake_up_var(arg);
+
+	return 0;
+}
+
+/* How many broadcasts come of many callers at a time. */
+static void bench_sync(void)
+{
+	static atomic_t running = ATOMIC_INIT(SYNC_THREADS);
+	bool known;
+	long n;
+
+	n = count_of("broadcasts", &known);
+	for (int i = 0; i < SYNC_THREADS; i++) {
+		if (IS_ERR(kthread_run(sync_thread, &running, "text_bench/%d", i))) {
+			pr_info("bench: sync failed\n");
+			return;
+		}
+	}
+	wait_var_event(&running, !atomic_read(&running));
+	n = count_of("broadcasts", &known) - n;
+	if (known)
+		pr_info("bench: sync-broadcasts %ld/%d\n", n, SYNC_THREADS * SYNC_CALLS);
+}
+#else
+static void bench_sync(void) { }
+#endif
+
 #ifdef CONFIG_X86
 static noinline void traced(void)
 {
 	barrier();
-}
-
-static void trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
-		      struct ftrace_regs *fregs)
-{
 }
 
 /* Each ops with a trampoline of its own. */
@@ -571,11 +805,18 @@ static void bench_users(void)
 	bench_bpf(100, 8);
 	bench_kprobes(1);
 	bench_kprobes(1000);
-	bench_kprobes(10000);
+	if (!quick)
+		bench_kprobes(10000);
 #ifdef CONFIG_X86
 	bench_ftrace(1);
 	bench_ftrace(200);
+	if (!quick)
+		bench_ftrace(1000);
 #endif
+	bench_trampolines(1000);
+	bench_tracer();
+	bench_jump_labels();
+	bench_sync();
 }
 
 static int __init text_bench(void)
@@ -588,25 +829,35 @@ static int __init text_bench(void)
 		return -ENOMEM;
 	memset(code, 0, sizeof(code));
 	pr_info("bench: cpus %u\n", num_online_cpus());
+	pr_info("bench: boot-instructions %llu\n", ktime_get_ns());
 	/* Probes would be counted as instructions. */
 	if (num_online_cpus() > 1)
 		counters_start();
+	if (sync_only) {
+		bench_sync();
+		goto out;
+	}
 
 	for (int w = 0; w < ARRAY_SIZE(ways); w++) {
 		for (int c = 0; c < ARRAY_SIZE(counts); c++) {
 			/* A hundred thousand pages do not fit into the machine. */
-			if (counts[c] == 100000 && !strcmp(ways[w].name, "pages"))
+			if (counts[c] == 100000 && (quick || !strcmp(ways[w].name, "pages")))
 				continue;
 			bench(&ways[w], 64, counts[c]);
+			if (counts[c] >= 1000)
+				bench(&ways[w], 50, counts[c]);
 			if (counts[c] >= 1000 && counts[c] <= 10000)
 				bench(&ways[w], 0, counts[c]);
 		}
 	}
-	for (int c = 2; c < ARRAY_SIZE(counts); c++) {
+	/* The one that came last is what each kernel has of its own. */
+	bench_bulk(&ways[ARRAY_SIZE(ways) - 1]);
+	for (int c = 2; c < ARRAY_SIZE(counts) && !quick; c++) {
 		bench_maple(64, counts[c]);
 		bench_maple(0, counts[c]);
 	}
 	bench_users();
+out:
 	pr_info("bench: done\n");
 	kernel_restart(NULL);
 
