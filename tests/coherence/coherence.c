@@ -137,7 +137,7 @@ bool big_endian;
 static struct cpu cpus[MAX_CPUS];
 static uint64_t clock_ = 2;	/* 0: never, 1: before the start */
 static struct qemu_plugin_scoreboard *board;
-static qemu_plugin_u64 sync_at, executed;
+static qemu_plugin_u64 sync_at, executed, owes;
 
 static uint64_t ram_size = 512ull << 20;
 static uint8_t *ram;
@@ -815,7 +815,46 @@ static struct task *find_task(uint64_t sp)
 	return t;
 }
 
-static void check_all_synced(const char *rule, const char *what, uint64_t pc, uint32_t since)
+/*
+ * Kernels may leave out CPUs that run nothing that can be patched, which have to
+ * synchronise before they do (CONFIG_TEXT_POKE_SYNC_DEFER). They owe it from then on.
+ */
+static bool may_defer;
+static const struct unpatched {
+	const char *start, *end;
+} unpatched[] = {
+	{ "__noinstr_text_start", "__noinstr_text_end" },
+	{ "__cpuidle_text_start", "__cpuidle_text_end" },
+	{ "__entry_text_start", "__entry_text_end" },
+};
+static uint64_t unpatched_start[ARRAY_SIZE(unpatched)], unpatched_end[ARRAY_SIZE(unpatched)];
+
+static bool can_be_patched(uint64_t va)
+{
+	const struct symbol *s;
+
+	/* User space, and the kernel before it has its page tables. */
+	if (!(va >> 63))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(unpatched); i++)
+		if (va >= unpatched_start[i] && va < unpatched_end[i])
+			return false;
+	/* Thunks of calls and returns. */
+	s = find_symbol(va);
+	return !s || !(strstr(s->name, "__x86_") || strstr(s->name, "__SCT__"));
+}
+
+static void on_owing(unsigned int cpu, void *data)
+{
+	const struct block *b = data;
+	uint64_t since = qemu_plugin_u64_get(owes, cpu);
+
+	qemu_plugin_u64_set(owes, cpu, 0);
+	if (sync_of(cpu) <= since)
+		report(VIOLATION, "obligation", MISSING_SYNC, cpu, b->va, 0, 0, false, "deferred sync");
+}
+
+static void check_all_synced(const char *rule, const char *what, uint64_t pc, uint32_t since, bool deferrable)
 {
 	if (!since)
 		return;
@@ -823,7 +862,11 @@ static void check_all_synced(const char *rule, const char *what, uint64_t pc, ui
 		if (!READ_ONCE(cpus[i].online))
 			continue;
 		__atomic_add_fetch(&obligations, 1, __ATOMIC_RELAXED);
-		if (sync_of(i) <= since)
+		if (sync_of(i) > since)
+			continue;
+		if (deferrable && may_defer)
+			qemu_plugin_u64_set(owes, i, since);
+		else
 			report(VIOLATION, rule, MISSING_SYNC, i, pc, 0, 0, false, what);
 	}
 }
@@ -865,7 +908,7 @@ static bool follow_int3(uint64_t off, unsigned int size, qemu_plugin_meminfo_t i
 
 		trapped[i].tail = time;
 		pthread_mutex_unlock(&lock);
-		check_all_synced("protocol", "int3-then-tail", pc, since);
+		check_all_synced("protocol", "int3-then-tail", pc, since, false);
 		return true;
 	}
 	if (!is_int3) {
@@ -876,7 +919,7 @@ static bool follow_int3(uint64_t off, unsigned int size, qemu_plugin_meminfo_t i
 		last_protocol = time;
 		pthread_mutex_unlock(&lock);
 		check_all_synced("protocol", tail ? "tail-then-first" : "int3-then-first", pc,
-				 since);
+				 since, false);
 		return true;
 	}
 	pthread_mutex_unlock(&lock);
@@ -935,6 +978,16 @@ static bool is_symbol(const char *symbol, const char *name)
 
 static void find_hooks(void)
 {
+	for (size_t i = 0; i < n_symbols; i++) {
+		if (!strcmp(symbols[i].name, "text_poke_sync_this_cpu"))
+			may_defer = true;
+		for (size_t u = 0; u < ARRAY_SIZE(unpatched); u++) {
+			if (!strcmp(symbols[i].name, unpatched[u].start))
+				unpatched_start[u] = symbols[i].va;
+			if (!strcmp(symbols[i].name, unpatched[u].end))
+				unpatched_end[u] = symbols[i].va;
+		}
+	}
 	for (size_t i = 0; i < n_symbols; i++)
 		for (size_t h = 0; h < ARRAY_SIZE(hooks); h++) {
 			size_t next = i + 1;
@@ -1040,7 +1093,7 @@ static void on_return(unsigned int cpu, void *data)
 			since = poked;
 		else if (k->kind == HOOK_PROTOCOL)
 			since = last_protocol;
-		check_all_synced("obligation", k->name, k->start, since);
+		check_all_synced("obligation", k->name, k->start, since, k->kind == HOOK_SYNC);
 		/* The hook may end in a jump to something else, so both. */
 		if (k->kind == HOOK_BROADCAST || k->kind == HOOK_SYNC) {
 			pthread_mutex_lock(&lock);
@@ -1315,7 +1368,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	struct block block = { .va = qemu_plugin_tb_vaddr(tb) }, *b;
-	bool hooked = false, vector;
+	bool hooked = false, vector, patched;
 	uint32_t pc_ids[n];
 
 	(void)id;
@@ -1385,7 +1438,8 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 							  executed, 1);
 	block.need = need_of_block(&block);
 	vector = model->maybe_vector && model->maybe_vector(block.va);
-	if (!block.need && !vector)
+	patched = may_defer && can_be_patched(block.va);
+	if (!block.need && !vector && !patched)
 		return;
 	/* QEMU does not tell when a block is gone. */
 	b = malloc(sizeof(*b));
@@ -1393,6 +1447,9 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	/* The entry of an exception synchronises before its own block is judged. */
 	if (vector)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_vector, QEMU_PLUGIN_CB_NO_REGS, b);
+	if (patched)
+		qemu_plugin_register_vcpu_tb_exec_cond_cb(tb, on_owing, QEMU_PLUGIN_CB_NO_REGS,
+							  QEMU_PLUGIN_COND_NE, owes, 0, b);
 	if (block.need == NEVER)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, b);
 	else if (block.need)
@@ -1583,9 +1640,10 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	store_pcs = reserve(sizeof(*store_pcs) << STORE_PC_BITS);
 	store_pc_hash = reserve(sizeof(*store_pc_hash) << PC_HASH_BITS);
 
-	board = qemu_plugin_scoreboard_new(2 * sizeof(uint64_t));
+	board = qemu_plugin_scoreboard_new(3 * sizeof(uint64_t));
 	sync_at = (qemu_plugin_u64){ board, 0 };
 	executed = (qemu_plugin_u64){ board, sizeof(uint64_t) };
+	owes = (qemu_plugin_u64){ board, 2 * sizeof(uint64_t) };
 	qemu_plugin_register_vcpu_init_cb(id, on_cpu);
 	qemu_plugin_register_vcpu_resume_cb(id, on_resume);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);

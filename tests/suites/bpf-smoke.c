@@ -2,7 +2,7 @@
 /*
  * Loads, attaches and runs BPF programs of each kind whose code the kernel writes or
  * changes, by bpf(2) alone, and checks what they computed. Built with the nolibc of
- * the kernel tree. Prints "bpf-smoke: <name> ok" or "bpf-smoke: <name> FAIL <why>",
+ * the kernel tree. Prints "bpf-smoke: <name> " and "ok", "FAIL <why>" or "skip <why>",
  * then how many failed; exits 1 if any did.
  */
 #include "nolibc.h"
@@ -592,11 +592,27 @@ static void check(const char *name, int (*f)(void))
 	failed += bad;
 }
 
+/* Without the types of the kernel's functions nothing can be attached by them. */
+static void check_with_types(const char *name, int (*f)(void))
+{
+	char line[320];
+	int fd = open("/sys/kernel/btf/vmlinux", O_RDONLY);
+
+	if (fd < 0) {
+		snprintf(line, sizeof(line), "bpf-smoke: %s skip the kernel has no types\n", name);
+		write(1, line, strlen(line));
+		return;
+	}
+	close(fd);
+	check(name, f);
+}
+
 int main(void)
 {
 	char line[64];
 
 #define CHECK(f) check(#f, f)
+#define CHECK_WITH_TYPES(f) check_with_types(#f, f)
 	CHECK(returns);
 	CHECK(subprograms);
 	CHECK(tail_call);
@@ -605,9 +621,9 @@ int main(void)
 	CHECK(kprobe);
 	CHECK(kretprobe);
 	CHECK(kprobe_multi);
-	CHECK(fentry);
-	CHECK(modify_return);
-	CHECK(struct_ops);
+	CHECK_WITH_TYPES(fentry);
+	CHECK_WITH_TYPES(modify_return);
+	CHECK_WITH_TYPES(struct_ops);
 	CHECK(classic_filter);
 	CHECK(concurrent);
 	snprintf(line, sizeof(line), "bpf-smoke: %d failed\n", failed);
