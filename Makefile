@@ -41,7 +41,7 @@ boot:			## boot the patched kernel to a prompt (ARCH=...)
 apply:			## apply the series in all supported ways and compare
 	@tests/apply/run
 
-static:			## checkpatch, sparse, W=1, kernel-doc, spelling
+static:			## checkpatch, sparse, coccinelle, W=1, kernel-doc, spelling
 	@tests/static/run all
 
 failures:		## provoke what can go wrong, and see that it is said

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What scripts/coccinelle/api/text_poke.cocci must find, in the lines that end in
+ * "found", and what it must leave alone. Never compiled.
+ */
+
+static void *fine(const void *code, size_t len)
+{
+	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
+
+	if (!p)
+		return NULL;
+	if (text_poke_copy(p, code, len)) {
+		execmem_text_free(p);
+		return NULL;
+	}
+	return p;
+}
+
+static int other_memory(struct thing *t, const void *code, size_t len)
+{
+	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
+	void *buf = kmalloc(len, GFP_KERNEL);
+
+	memcpy(buf, code, len);
+	memcpy(t->copy, p, len);
+	p = vmalloc(len);
+	memcpy(p, code, len);
+	vfree(p);
+	kfree(buf);
+	set_memory_rw((unsigned long)t, 1);
+	return text_poke_invalidate(p, len);
+}
+
+static void *written(const void *code, size_t len)
+{
+	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
+
+	if (p)
+		memcpy(p, code, len);				/* found */
+	return p;
+}
+
+static void written_later(struct thing *t, size_t len)
+{
+	t->slot = get_insn_slot();
+	t->len = len;
+	*(u32 *)t->slot = 0;					/* found */
+}
+
+static void filled(struct thing *t, size_t len)
+{
+	t->image = bpf_image_alloc(len);
+	memset(t->image + 4, 0, len - 4);			/* found */
+}
+
+static void *permissions(size_t len)
+{
+	void *p = execmem_text_alloc_locked(EXECMEM_FTRACE, len, 8);
+
+	set_memory_rox((unsigned long)p, 1);			/* found */
+	return p;
+}
+
+static void freed(size_t len)
+{
+	void *p = execmem_text_alloc(EXECMEM_FTRACE, len, 8);
+
+	execmem_free(p);					/* found */
+}
+
+static void unchecked(void *p, const void *code, size_t len)
+{
+	text_poke_copy(p, code, len);				/* found */
+	(void)text_poke_invalidate(p, len);			/* found */
+}
+
+static void open_coded(unsigned long addr, const void *code, size_t len)
+{
+	set_memory_rw(addr, 1);
+	memcpy((void *)addr, code, len);			/* found */
+	set_memory_rox(addr, 1);
+}
