@@ -118,7 +118,8 @@ static void *shared_alloc(size_t size)
 
 static int shared_write(void *p, size_t size)
 {
-	return text_poke_copy(p, code, size);
+	/* Whole instructions. */
+	return text_poke_copy(p, code, ALIGN(size, 4));
 }
 
 static void shared_free(void *p, size_t size)
@@ -589,13 +590,19 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 #else
 #define RET "ret"
 #endif
+/* On arm64 a nop needs no slot. */
+#ifdef CONFIG_ARM64
+#define INSN "add	x0, x0, #1"
+#else
+#define INSN "nop"
+#endif
 
 /* Functions of a hundred instructions that can be probed. */
 asm(".pushsection .text\n"
     ".macro text_bench_function\n"
     "text_bench_function_\\@:\n"
     ".rept 100\n"
-    "	nop\n"
+    "	" INSN "\n"
     ".endr\n"
     "	" RET "\n"
     ".endm\n"
