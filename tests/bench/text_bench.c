@@ -15,6 +15,7 @@
 #include <linux/ftrace.h>
 #include <linux/hrtimer.h>
 #include <linux/jump_label.h>
+#include <linux/kallsyms.h>
 #include <linux/kernel_stat.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
@@ -44,6 +45,9 @@ module_param(quick, bool, 0);
 /* text_bench.sync_only: nothing but what depends on the number of CPUs. */
 static bool sync_only;
 module_param(sync_only, bool, 0);
+/* text_bench.off: what is measured is user space. */
+static bool off;
+module_param(off, bool, 0);
 
 int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
 
@@ -208,6 +212,38 @@ static void settle(void)
 	}
 }
 
+#ifdef CONFIG_ARCH_HAS_EXECMEM_ROX
+/*
+ * Bytes in the cache of huge pages that nobody has been given. They are counted as
+ * free, or what the first user of a huge page needs would hide what the others do.
+ */
+static unsigned long rox_free_bytes(void)
+{
+	struct {
+		struct mutex mutex;
+		struct maple_tree busy_areas;
+		struct maple_tree free_areas;
+	} *cache = (void *)kallsyms_lookup_name("execmem_cache");
+	unsigned long bytes = 0;
+	void *area;
+
+	if (WARN_ON_ONCE(!cache))
+		return 0;
+
+	guard(mutex)(&cache->mutex);
+	MA_STATE(mas, &cache->free_areas, 0, ULONG_MAX);
+	mas_for_each(&mas, area, ULONG_MAX)
+		bytes += mas.last - mas.index + 1;
+
+	return bytes;
+}
+#else
+static unsigned long rox_free_bytes(void)
+{
+	return 0;
+}
+#endif
+
 /* Of vmalloc memory; to the page, so with what CPUs have not summed up yet. */
 static unsigned long executable_bytes(void)
 {
@@ -222,13 +258,13 @@ static unsigned long executable_bytes(void)
 					     cpu)->vm_node_stat_diff[NR_VMALLOC];
 	}
 
-	return pages * PAGE_SIZE;
+	return pages * PAGE_SIZE - rox_free_bytes();
 }
 
 static unsigned long free_bytes(void)
 {
 	drain_local_pages(NULL);
-	return global_zone_page_state(NR_FREE_PAGES) * PAGE_SIZE;
+	return global_zone_page_state(NR_FREE_PAGES) * PAGE_SIZE + rox_free_bytes();
 }
 
 static const char * const kinds[] = { "broadcasts", "tlb-flushes", "attribute-changes" };
@@ -405,6 +441,42 @@ static void bench_bulk(const struct way *w)
 	pr_info("bench: bulk-0-irqs-off %llu\n", late_end());
 	w->free(p, SZ_64K);
 }
+
+#ifdef TEXT_BENCH_SHARED
+/* What a write consists of besides the copy: its lock, its check, its broadcast. */
+static void bench_parts(void)
+{
+	void *p = shared_alloc(SZ_4K);
+	bool known = true;
+	u64 start;
+
+	if (!p)
+		return;
+
+	start = ktime_get_ns();
+	for (int i = 0; i < OPS; i++) {
+		mutex_lock(&text_mutex);
+		mutex_unlock(&text_mutex);
+	}
+	pr_info("bench: part-lock-instructions %llu\n", (ktime_get_ns() - start) / OPS);
+
+	start = ktime_get_ns();
+	for (int i = 0; i < OPS; i++)
+		known &= execmem_is_text(p, 64);
+	pr_info("bench: part-check-instructions %llu\n", (ktime_get_ns() - start) / OPS);
+	if (!known)
+		pr_info("bench: part-check failed\n");
+
+	start = ktime_get_ns();
+	for (int i = 0; i < OPS; i++)
+		text_poke_sync();
+	pr_info("bench: part-sync-instructions %llu\n", (ktime_get_ns() - start) / OPS);
+
+	shared_free(p, SZ_4K);
+}
+#else
+static void bench_parts(void) { }
+#endif
 
 /* The memory of BPF trampolines and of images of struct_ops. */
 static void bench_trampolines(unsigned int n)
@@ -775,8 +847,40 @@ static void bench_sync(void)
 	if (known)
 		pr_info("bench: sync-broadcasts %ld/%d\n", n, SYNC_THREADS * sync_calls());
 }
+
+#ifdef CONFIG_X86
+/* How many CPUs with nothing to do are interrupted for it. */
+static void bench_sync_idle(void)
+{
+	long n = 0;
+	int cpu;
+
+	for (int i = 0; i < OPS; i++) {
+		int this;
+
+		/* Let the others go to sleep. */
+		schedule_timeout_uninterruptible(2);
+		migrate_disable();
+		this = smp_processor_id();
+		for_each_online_cpu(cpu) {
+			if (cpu != this)
+				n -= per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
+		}
+		text_poke_sync();
+		for_each_online_cpu(cpu) {
+			if (cpu != this)
+				n += per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
+		}
+		migrate_enable();
+	}
+	pr_info("bench: sync-idle-interrupts %ld/%d\n", n, OPS);
+}
+#else
+static void bench_sync_idle(void) { }
+#endif
 #else
 static void bench_sync(void) { }
+static void bench_sync_idle(void) { }
 #endif
 
 #ifdef CONFIG_X86
@@ -821,6 +925,33 @@ static void bench_ftrace(unsigned int n)
 }
 #endif
 
+#ifdef CONFIG_X86
+/* A trampoline without the rest of the registration. */
+static void bench_ftrace_trampoline(void)
+{
+	struct ftrace_ops *ops = kzalloc(sizeof(*ops), GFP_KERNEL);
+	u64 start;
+
+	if (!ops)
+		return;
+	ops->func = trace_hit;
+	ops->trampoline = 0;
+	start = busy_ns();
+	for (int i = 0; i < OPS; i++) {
+		ops->flags = FTRACE_OPS_FL_DYNAMIC;
+		arch_ftrace_update_trampoline(ops);
+		if (!ops->trampoline) {
+			pr_info("bench: ftrace-trampoline failed\n");
+			break;
+		}
+		arch_ftrace_trampoline_free(ops);
+	}
+	settle();
+	pr_info("bench: ftrace-trampoline-instructions %llu\n", (busy_ns() - start) / OPS);
+	kfree(ops);
+}
+#endif
+
 static void bench_users(void)
 {
 	bench_bpf(1, 0);
@@ -836,29 +967,36 @@ static void bench_users(void)
 	bench_ftrace(200);
 	if (!quick && num_online_cpus() == 1)
 		bench_ftrace(1000);
+	bench_ftrace_trampoline();
 #endif
 	bench_trampolines(1000);
 	bench_tracer();
 	bench_jump_labels();
 	bench_sync();
+	if (num_online_cpus() > 1)
+		bench_sync_idle();
 }
 
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000 };
 
+	pr_info("bench: cpus %u\n", num_online_cpus());
+	if (off)
+		return 0;
+
 	live = vcalloc(100000, sizeof(*live));
 	sizes = vcalloc(100000, sizeof(*sizes));
 	if (!live || !sizes)
 		return -ENOMEM;
 	memset(code, 0, sizeof(code));
-	pr_info("bench: cpus %u\n", num_online_cpus());
 	pr_info("bench: boot-instructions %llu\n", ktime_get_ns());
 	/* Probes would be counted as instructions. */
 	if (num_online_cpus() > 1)
 		counters_start();
 	if (sync_only) {
 		bench_sync();
+		bench_sync_idle();
 		goto out;
 	}
 
@@ -883,6 +1021,8 @@ static int __init text_bench(void)
 	/* The one that came last is what each kernel has of its own. */
 	if (num_online_cpus() == 1)
 		bench_bulk(&ways[ARRAY_SIZE(ways) - 1]);
+	if (num_online_cpus() == 1)
+		bench_parts();
 	for (int c = 2; c < ARRAY_SIZE(counts) && !quick && num_online_cpus() == 1; c++) {
 		bench_maple(64, counts[c]);
 		bench_maple(0, counts[c]);

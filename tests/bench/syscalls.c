@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The init of the kernels that are measured with and without
+ * CONFIG_TEXT_POKE_SYNC_DEFER: what a system call costs, in instructions of the whole
+ * way there and back. Built with the nolibc of the kernel tree.
+ */
+#include "nolibc.h"
+#include <linux/time_types.h>
+
+#define CALLS 10000
+
+static long long now(void)
+{
+	struct __kernel_timespec t = { };
+
+	my_syscall2(__NR_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+int main(void)
+{
+	long long start;
+
+	start = now();
+	for (int i = 0; i < CALLS; i++)
+		my_syscall0(__NR_getppid);
+	printf("bench: syscall-instructions %lld/%d\n", now() - start, CALLS);
+	printf("bench: done\n");
+	reboot(RB_AUTOBOOT);
+	return 1;
+}
