@@ -11,9 +11,13 @@ ARCH ?= x86_64
 #   KARGS=<arguments>	more arguments of the kernel (make kunit)
 #   QUICK=1	leave out what takes long (make bench)
 #   M="<mutant> ..."	only these (make mutants)
+#   C="<pattern> ..."	only these configurations (make matrix, make lab)
+#   KEEP=1	keep the kernels that were built (make matrix)
+#   CC_PREFIX=distcc|icecc	let other machines compile (DISTCC_HOSTS alone means distcc)
+#   ARTIFACTS=<address>	where a lab finds the kernels (make lab)
 # What is set here is not for the kernel's make: M= means something else there.
 MAKEOVERRIDES =
-export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL QUICK
+export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL QUICK KEEP CC_PREFIX ARTIFACTS
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -41,7 +45,7 @@ boot:			## boot the patched kernel to a prompt (ARCH=...)
 apply:			## apply the series in all supported ways and compare
 	@tests/apply/run
 
-static:			## checkpatch, sparse, coccinelle, W=1, kernel-doc, spelling
+static:			## checkpatch, sparse, coccinelle, W=1, Sphinx, maintainers, spelling
 	@tests/static/run all
 
 failures:		## provoke what can go wrong, and see that it is said
@@ -62,8 +66,20 @@ mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=
 bisect:			## build every patch on every architecture (resumes; BOOT=1 also boots)
 	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
+matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
+	@set -f; tests/matrix/run $(C)
+
+lab:			## the same table for lab engines: TuxSuite, LAVA, KernelCI, into build/lab
+	@set -f; scripts/lab $(C)
+
 mbox:			## the series as mails in build/text-poke.mbox
 	@scripts/mbox
+
+send-dry-run:		## which mails each posting has, and who would get them; sends nothing
+	@scripts/send-dry-run
+
+trials:			## as another user, offline, interrupted, with a hostile configuration, a full disk
+	@tests/trials/run
 
 clean:			## remove what was built, keep what was fetched
 	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
@@ -71,4 +87,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@rm -rf build
 
-.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect mbox clean distclean
+.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect matrix lab mbox send-dry-run trials clean distclean

@@ -3,6 +3,8 @@
 # a stage is run and reported.
 set -euo pipefail
 
+# What a user's shell may export: where cd goes, another compiler, another folder.
+unset CDPATH CROSS_COMPILE KBUILD_OUTPUT
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${TEXT_POKE_BUILD:-$top/build}
 logs=$build/log
@@ -18,14 +20,17 @@ jobs=${JOBS:-$(nproc)}
 
 # A user's configuration and hooks must not change results.
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
-export GIT_CONFIG_COUNT=6
+export GIT_CONFIG_COUNT=8
 export GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0="text-poke series"
 export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1="text-poke@project.invalid"
 export GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
 export GIT_CONFIG_KEY_3=gc.auto GIT_CONFIG_VALUE_3=0
 export GIT_CONFIG_KEY_4=safe.directory GIT_CONFIG_VALUE_4="*"
 export GIT_CONFIG_KEY_5=advice.detachedHead GIT_CONFIG_VALUE_5=false
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+export GIT_CONFIG_KEY_6=core.attributesFile GIT_CONFIG_VALUE_6=/dev/null
+export GIT_CONFIG_KEY_7=core.excludesFile GIT_CONFIG_VALUE_7=/dev/null
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX
+unset GIT_CONFIG_PARAMETERS GIT_TEMPLATE_DIR GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
 export LC_ALL=C
 # The same file compiled in another clone, for a mutant or for bisect is a hit.
 export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1
@@ -79,13 +84,19 @@ fragments() {
 	done
 }
 
+# ccache_cc [COMPILER]: what make gets as CC. With CC_PREFIX (distcc, icecc), and with
+# DISTCC_HOSTS, other machines compile what ccache does not have. ccache gets it from the
+# environment: another CC would be another command line, and make would build all again.
 ccache_cc() {
+	local cc=${1:-${cross}gcc}
 	if command -v ccache >/dev/null; then
-		echo "ccache ${cross}gcc"
+		echo "ccache $cc"
 	else
-		echo "${cross}gcc"
+		echo "${CC_PREFIX:+$CC_PREFIX }$cc"
 	fi
 }
+[ -z "${DISTCC_HOSTS:-}" ] || : "${CC_PREFIX:=distcc}"
+[ -z "${CC_PREFIX:-}" ] || export CCACHE_PREFIX=$CC_PREFIX
 
 elapsed() {
 	local s=$(($(date +%s) - started))
@@ -94,6 +105,33 @@ elapsed() {
 
 say() {
 	printf '%s %s\n' "$(elapsed)" "$*"
+}
+
+# A process and all that it has started.
+descendants() {
+	local p
+	# shellcheck disable=SC2013
+	for p in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		descendants "$p"
+	done
+	echo "$1"
+}
+
+# On a full disk the log cannot say that it is full.
+disk_full() {
+	grep -q 'No space left on device' "$1" 2>/dev/null ||
+		[ "$(df -Pk "$build" | awk 'NR == 2 { print $4 }')" -lt 64 ] 2>/dev/null
+}
+
+# Dies of the signal, for to the shell that has called "exit 130" is a failure like any
+# other, after which it may go on.
+stop_stage() {
+	# shellcheck disable=SC2046
+	kill $(descendants "$_st_pid") 2>/dev/null
+	wait "$_st_pid" || true
+	trap - INT TERM
+	kill -"$1" "$BASHPID"
+	exit 130
 }
 
 # stage NAME LOG COMMAND...: one line when it ends; progress meanwhile; the end
@@ -107,8 +145,9 @@ stage() {
 	_st_begin=$(date +%s)
 	"$@" >"$_st_log" 2>&1 </dev/null &
 	_st_pid=$!
-	# The job must not outlive Ctrl-C.
-	trap 'kill "$_st_pid" 2>/dev/null; exit 130' INT TERM
+	# The job must not outlive Ctrl-C, nor what is in a group of its own, as below timeout.
+	trap 'stop_stage INT' INT
+	trap 'stop_stage TERM' TERM
 	while kill -0 "$_st_pid" 2>/dev/null; do
 		sleep 1
 		_st_t=$((_st_t + 1))
@@ -126,7 +165,7 @@ stage() {
 		return 0
 	fi
 	say "$_st_name: FAILED (exit $_st_rc)"
-	if grep -q 'No space left on device' "$_st_log"; then
+	if disk_full "$_st_log"; then
 		echo "    the disk is full: free some space, then run the same command again"
 	fi
 	tail -n 20 "$_st_log" | sed 's/^/    /'

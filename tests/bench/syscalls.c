@@ -13,7 +13,7 @@ static long long now(void)
 {
 	struct __kernel_timespec t = { };
 
-	my_syscall2(__NR_clock_gettime, CLOCK_MONOTONIC, &t);
+	syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
@@ -23,7 +23,7 @@ int main(void)
 
 	start = now();
 	for (int i = 0; i < CALLS; i++)
-		my_syscall0(__NR_getppid);
+		syscall(__NR_getppid);
 	printf("bench: syscall-instructions %lld/%d\n", now() - start, CALLS);
 	printf("bench: done\n");
 	reboot(RB_AUTOBOOT);
