@@ -8,6 +8,7 @@ ARTIFACTS is where a lab finds build/matrix, as "make matrix KEEP=1" leaves it.
 """
 import copy
 import glob
+import importlib
 import os
 import re
 import sys
@@ -279,7 +280,7 @@ def check(out):
               ("kernelci", check_kernelci, broken(kci, "scheduler", 0, "event", "kind")),
               ("kernelci", check_kernelci, broken(kci, "jobs", kci["scheduler"][0]["job"], "params", "arch"))]
     try:
-        import lava_common.schemas  # noqa: F401
+        importlib.import_module("lava_common.schemas")
     except ImportError as e:
         print(f"lava: not checked, the schema could not be had: {e}")
     else:
