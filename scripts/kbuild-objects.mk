@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What Kbuild would build in one folder of the kernel, without building it.
-# usage: make -s -f objects.mk srctree=<source> objtree=<build> SRCARCH=<arch> src=<folder>
+# usage: make -s -f kbuild-objects.mk srctree=<source> objtree=<build> SRCARCH=<arch> src=<folder>
 #
 # "make kernel/kprobes.o" compiles that file even where the configuration leaves it out,
 # so somebody has to read the lists.
