@@ -84,6 +84,13 @@ fragments() {
 	done
 }
 
+# merge_fragments FILE...: one line for each symbol. Where two files differ the last one is
+# right; kunit.py would refuse them.
+merge_fragments() {
+	awk '/^(# )?CONFIG_/ { name = $1 == "#" ? $2 : substr($1, 1, index($1, "=") - 1); line[name] = $0 }
+		END { for (name in line) print line[name] }' "$@" | sort
+}
+
 # ccache_cc [COMPILER]: what make gets as CC. With CC_PREFIX (distcc, icecc), and with
 # DISTCC_HOSTS, other machines compile what ccache does not have. ccache gets it from the
 # environment: another CC would be another command line, and make would build all again.
@@ -183,14 +190,20 @@ series_hash() {
 		xargs -r cat; } | sha256sum | cut -d' ' -f1)
 }
 
+# worktree DIR: another tree of the kernel, of some commit. What an older build/linux left
+# behind is no use.
+worktree() {
+	[ ! -e "$1/.git" ] || ! git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1 || return 0
+	rm -rf "$1"
+	git -C "$tree" worktree prune
+	stage "${1#"$build/"}: worktree" "$logs/worktree.log" git -C "$tree" worktree add -q --detach "$1" base
+}
+
 # The unpatched kernel, in build/base.
 base_worktree() {
-	[ "$(git -C "$build/base" rev-parse HEAD 2>/dev/null)" != "$(git -C "$tree" rev-parse base)" ] ||
-		return 0
-	rm -rf "$build/base"
-	git -C "$tree" worktree prune
-	stage "base: worktree" "$logs/base-tree.log" \
-		git -C "$tree" worktree add -q --detach "$build/base" base
+	worktree "$build/base" || return 1
+	[ "$(git -C "$build/base" rev-parse HEAD)" = "$(git -C "$tree" rev-parse base)" ] ||
+		git -C "$build/base" checkout -q -f --detach base
 }
 
 # private_apt DIR SUITE [ARCH]: the rest of the script's apt-get calls use a configuration
