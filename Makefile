@@ -6,18 +6,23 @@
 #   JOBS=<n>	how many compilers at once
 
 ARCH ?= x86_64
+#   TEXT_POKE_BUILD=<dir>	work there instead of in build/
 #   FILTER=suite[.case]	run only these tests (make kunit)
 #   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
 #   KARGS=<arguments>	more arguments of the kernel (make kunit)
 #   QUICK=1	leave out what takes long (make bench)
 #   M="<mutant> ..."	only these (make mutants)
+#   CHECK=<part of a name>	only these checks (make static)
+#   BOOTS="kernel user"	only these boots (make suites)
+#   BOOT=1	also boot each kernel (make bisect)
 #   C="<pattern> ..."	only these configurations (make matrix, make lab)
 #   KEEP=1	keep the kernels that were built (make matrix)
+#   FORCE=1	what passed once more (make matrix); drop commits (make tree)
 #   CC_PREFIX=distcc|icecc	let other machines compile (DISTCC_HOSTS alone means distcc)
 #   ARTIFACTS=<address>	where a lab finds the kernels (make lab)
 # What is set here is not for the kernel's make: M= means something else there.
 MAKEOVERRIDES =
-export LINUX JOBS FILTER FORCE BOOT FLAVOUR KARGS KERNEL QUICK KEEP CC_PREFIX ARTIFACTS
+export LINUX JOBS FILTER FORCE BOOT BOOTS FLAVOUR KARGS KERNEL QUICK KEEP CC_PREFIX ARTIFACTS TEXT_POKE_BUILD
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -45,8 +50,8 @@ boot:			## boot the patched kernel to a prompt (ARCH=...)
 apply:			## apply the series in all supported ways and compare
 	@tests/apply/run
 
-static:			## checkpatch, sparse, coccinelle, W=1, Sphinx, maintainers, spelling
-	@tests/static/run all
+static:			## checkpatch, sparse, coccinelle, W=1, clang, Sphinx, spelling (CHECK=..., ARCH=...)
+	@tests/static/run $(if $(filter command line,$(origin CHECK)),-c "$(CHECK)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
 failures:		## provoke what can go wrong, and see that it is said
 	@tests/failures/run
@@ -63,7 +68,7 @@ suites:			## independent suites on base and patched kernel, side by side (ARCH=.
 mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=...)
 	@tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
-bisect:			## build every patch on every architecture (resumes; BOOT=1 also boots)
+bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 also boots)
 	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
 matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
@@ -81,10 +86,15 @@ send-dry-run:		## which mails each posting has, and who would get them; sends no
 trials:			## as another user, offline, interrupted, with a hostile configuration, a full disk
 	@tests/trials/run
 
+# Where TEXT_POKE_BUILD is only a folder of the user, nothing is removed.
+ours = out=$${TEXT_POKE_BUILD:-build}; [ ! -e "$$out" ] || [ "$$out" = build ] || [ -e "$$out/tree.lock" ] || \
+	{ echo "error: nothing was built in $$out: it is left alone" >&2; exit 1; }
+
 clean:			## remove what was built, keep what was fetched
-	@find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
+	@$(ours); [ ! -e "$$out" ] || find "$$out/" -mindepth 1 -maxdepth 1 ! -name cache ! -name 'qemu-*' ! -name 'busybox-*' \
+		! -name tree.lock -exec rm -rf {} +
 
 distclean:		## remove everything that is not in the repository
-	@rm -rf build
+	@$(ours); rm -rf "$$out"
 
 .PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect matrix lab mbox send-dry-run trials clean distclean
