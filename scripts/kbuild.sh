@@ -45,14 +45,16 @@ reached() {
 # kbuild_objects SRC OUT KARCH FILE...: the objects of those of these sources that the
 # configuration in OUT has.
 kbuild_objects() {
-	local src=$1 o=$2 srcarch=$3 f folder
+	local src=$1 o=$2 srcarch=$3 f folder next
 	case $3 in
 	x86_64 | i386) srcarch=x86 ;;
 	esac
 	lists=()
 	for f in "${@:4}"; do
 		case $f in
-		arch/"$srcarch"/*/*) folder=${f#arch/*/} folder=arch/$srcarch/${folder%%/*} ;;
+		# Folders that are not in its Kbuild are in its Makefile: lib/.
+		arch/"$srcarch"/*/*) folder=arch/$srcarch next=${f#arch/*/} next=${next%%/*}
+			grep -qs "[[:space:]/]$next/" "$src/$folder/Kbuild" || folder=$folder/$next ;;
 		net/*)	grep -q '^CONFIG_NET=y' "$o/include/config/auto.conf" || continue
 			folder=net ;;
 		kernel/* | mm/* | lib/*) folder=${f%%/*} ;;
