@@ -14,7 +14,7 @@ ARCH ?= x86_64
 #   M="<mutant> ..."	only these (make mutants)
 #   CHECK=<part of a name>	only these checks (make static)
 #   BOOTS="kernel user"	only these boots (make suites)
-#   BOOT=1	also boot each kernel (make bisect)
+#   BOOT=1	boot each kernel instead (make bisect)
 #   C="<pattern> ..."	only these configurations (make matrix, make lab)
 #   KEEP=1	keep the kernels that were built (make matrix)
 #   FORCE=1	what passed once more (make matrix); drop commits (make tree)
@@ -68,7 +68,7 @@ suites:			## independent suites on base and patched kernel, side by side (ARCH=.
 mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=...)
 	@tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
-bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 also boots)
+bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 boots them)
 	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
 matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
