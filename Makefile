@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The front door. Every verb is a script of the same name.
+# The front door. Every verb is a script of the same name, or in its folder below tests/.
 #
 #   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
 #   LINUX=<dir>	use this kernel source instead of fetching one

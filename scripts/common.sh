@@ -6,11 +6,12 @@ set -euo pipefail
 # What a user's shell may export: where cd goes, another compiler, another folder.
 unset CDPATH CROSS_COMPILE KBUILD_OUTPUT
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${TEXT_POKE_BUILD:-$top/build}
+build=$(realpath -m -- "${TEXT_POKE_BUILD:-$top/build}")
+[ -z "${TEXT_POKE_BUILD:-}" ] || export TEXT_POKE_BUILD=$build
 logs=$build/log
 results=$build/results
 tree=$build/linux
-cache=${TEXT_POKE_CACHE:-$build/cache}
+cache=$(realpath -m -- "${TEXT_POKE_CACHE:-$build/cache}")
 started=${TEXT_POKE_STARTED:-$(date +%s)}
 export TEXT_POKE_STARTED=$started
 jobs=${JOBS:-$(nproc)}

@@ -2,7 +2,7 @@
 /*
  * Memory and work that pieces of code cost, by each way that a kernel has to
  * allocate memory for them. Built into the base and into the patched kernel
- * (CONFIG_TEXT_BENCH_SHARED) by tests/bench/run, runs at the end of start-up, prints
+ * (TEXT_BENCH_SHARED) by tests/bench/run, runs at the end of start-up, prints
  * lines "bench: NAME VALUE", and ends.
  *
  * With QEMU's -icount shift=0 a nanosecond of the guest is an instruction.
