@@ -23,6 +23,8 @@
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
@@ -30,14 +32,16 @@
 #include <linux/sched/signal.h>
 #include <linux/set_memory.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 #include <linux/task_work.h>
 #include <linux/text-patching.h>
 #include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
+#include <trace/events/sched.h>
 
 #define OPS	200	/* operations that are timed */
+#define CHURN	2000	/* objects that come and go */
+#define CODE	SZ_1M	/* what is written at most */
 
 /* text_bench.quick: nothing with more than 10,000 of anything, no rejected ways. */
 static bool quick;
@@ -51,7 +55,7 @@ module_param(off, bool, 0);
 
 int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
 
-static u8 code[SZ_64K] __aligned(8);
+static u8 *code;
 static void **live;
 static size_t *sizes;
 
@@ -145,6 +149,9 @@ static const struct way {
 	{ "pack", pack_alloc, pack_write, pack_free },
 #endif
 };
+
+/* What each kernel has of its own came last. */
+static const struct way * const own = &ways[ARRAY_SIZE(ways) - 1];
 
 /* Calls of functions that reach beyond this CPU, or change a mapping. */
 static const struct counted {
@@ -371,87 +378,163 @@ static void bench_maple(size_t size, unsigned int n)
 }
 
 /*
- * How late the interrupt of a timer is, in instructions, as its phase moves over the
- * work. One in a hundred may be later than what is told: the tick also keeps
- * interrupts off. It says what the work does if that has them off for longer than
- * one hundredth of its time.
+ * Small programs come and go: how many broadcasts this takes for each 64 KiB that is
+ * freed and used again, and how many of them the allocation sends.
+ */
+static void bench_churn(const struct way *w, unsigned int kb)
+{
+	unsigned long held = 0, freed = 0;
+	long sent, by_alloc = 0;
+	unsigned int n = 0;
+	bool known;
+
+	settle();
+	while (held < kb * 1000) {
+		sizes[n] = field_size(n);
+		live[n] = w->alloc(sizes[n]);
+		if (!live[n] || w->write(live[n], sizes[n])) {
+			pr_info("bench: churn-%u failed at %u\n", kb, n);
+			n += !!live[n];
+			goto out;
+		}
+		held += sizes[n++];
+	}
+	settle();
+	sent = count_of("broadcasts", &known);
+	for (unsigned int i = 0; i < CHURN; i++) {
+		unsigned int at = (i * 7919) % n;
+
+		w->free(live[at], sizes[at]);
+		freed += sizes[at];
+		sizes[at] = field_size(i);
+		by_alloc -= count_of("broadcasts", &known);
+		live[at] = w->alloc(sizes[at]);
+		by_alloc += count_of("broadcasts", &known);
+		if (!live[at] || w->write(live[at], sizes[at])) {
+			pr_info("bench: churn-%u failed\n", kb);
+			goto out;
+		}
+		/* Let the worker trap what was freed: time passes between programs. */
+		if (i % 100 == 99)
+			schedule_timeout_uninterruptible(msecs_to_jiffies(20));
+	}
+	sent = count_of("broadcasts", &known) - sent;
+	if (known) {
+		pr_info("bench: churn-%u-broadcasts %ld/%lu\n", kb, sent * 64, freed / SZ_1K);
+		pr_info("bench: churn-%u-alloc-broadcasts %ld/%lu\n", kb, by_alloc * 64, freed / SZ_1K);
+	}
+out:
+	while (n--)
+		w->free(live[n], sizes[n]);
+	settle();
+}
+
+/*
+ * The longest stretch with interrupts off, in instructions: how late the interrupt of
+ * a timer is at worst, as its phase moves over the work. A timer that expires in the
+ * stretch waits for its end. What the interrupt itself takes is what it is late with
+ * nothing done, and is subtracted. The tick, soft interrupts and other tasks have
+ * stretches of their own: what comes soon after one of them does not count.
  */
 static struct hrtimer late_timer;
-static u64 late[8192];
-static unsigned int nr_late;
+static struct task_struct *late_task;
+static unsigned int late_nr, late_counted, late_skip;
+static unsigned long late_others;
+static u64 late_least, late_most, late_entry;
 
 static enum hrtimer_restart late_fn(struct hrtimer *t)
 {
-	u64 now = ktime_get_ns();
+	u64 now = ktime_get_ns(), late = now - ktime_to_ns(hrtimer_get_expires(t));
+	unsigned long others = jiffies + late_task->nvcsw + late_task->nivcsw;
 
-	if (nr_late < ARRAY_SIZE(late))
-		late[nr_late++] = now - ktime_to_ns(hrtimer_get_expires(t));
-	/* A prime, so that it does not move along with the work. */
-	hrtimer_set_expires(t, ns_to_ktime(now + 30011));
+	if (current != late_task || in_serving_softirq() || others != late_others) {
+		late_others = others;
+		late_skip = 4;
+	}
+	if (late_skip) {
+		late_skip--;
+	} else {
+		late_counted++;
+		late_least = min(late_least, late);
+		late_most = max(late_most, late);
+	}
+	/*
+	 * Another distance each time, or work that takes as long each time is met at
+	 * the same place each time. Longer than what is left to do in the interrupt.
+	 */
+	hrtimer_set_expires(t, ns_to_ktime(now + 10007 + ++late_nr * 6185 % 10007));
 	return HRTIMER_RESTART;
 }
 
-static void late_start(void)
+static void bench_irqs_off(const struct way *w, void *p, size_t len)
 {
-	nr_late = 0;
+	u64 start = ktime_get_ns();
+
+	late_task = current;
+	late_nr = late_counted = 0;
+	late_least = U64_MAX;
+	late_most = 0;
 	hrtimer_setup(&late_timer, late_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_start(&late_timer, 30011, HRTIMER_MODE_REL_PINNED_HARD);
-}
-
-static int late_cmp(const void *a, const void *b)
-{
-	return cmp_int(*(u64 *)a, *(u64 *)b);
-}
-
-static u64 late_end(void)
-{
+	hrtimer_start(&late_timer, 10007, HRTIMER_MODE_REL_PINNED_HARD);
+	/* A long write may have one stretch: enough of them. */
+	for (int i = 0; i < 100 || ktime_get_ns() - start < 50 * NSEC_PER_MSEC; i++) {
+		if (len)
+			w->write(p, len);
+		else
+			cpu_relax();
+	}
 	hrtimer_cancel(&late_timer);
-	sort(late, nr_late, sizeof(late[0]), late_cmp, NULL);
-	return nr_late ? late[nr_late * 99 / 100] : 0;
+
+	if (!len)
+		late_entry = late_least;
+	if (late_counted)
+		pr_info("bench: bulk-%zu-irqs-off %llu\n", len,
+			max(late_most, late_entry) - late_entry);
+	else
+		pr_info("bench: bulk-%zu-irqs-off failed\n", len);
 }
 
-/* A large object, written as a whole. */
+/* Parts of a large object, from the start of a page on. */
 static void bench_bulk(const struct way *w)
 {
-	static const size_t lens[] = { 64, SZ_4K, SZ_64K };
-	void *p = w->alloc(SZ_64K);
-	u64 start;
+	static const size_t lens[] = { 8, 64, SZ_4K, SZ_64K, CODE };
+	void *p = w->alloc(CODE + PAGE_SIZE), *at = PTR_ALIGN(p, PAGE_SIZE);
 
-	if (!p)
+	if (!p) {
+		pr_info("bench: bulk failed\n");
 		return;
+	}
 	for (int l = 0; l < ARRAY_SIZE(lens); l++) {
-		start = ktime_get_ns();
+		u64 start = ktime_get_ns();
+
 		for (int i = 0; i < OPS / 10; i++) {
-			if (w->write(p, lens[l]))
+			if (w->write(at, lens[l]))
 				pr_info("bench: bulk-%zu failed\n", lens[l]);
 		}
 		pr_info("bench: bulk-%zu-instructions %llu\n", lens[l],
 			(ktime_get_ns() - start) / (OPS / 10));
-		/* Timers of the highest resolution there is, or it says nothing. */
-		if (hrtimer_resolution > 1 || num_online_cpus() > 1)
-			continue;
-		late_start();
-		for (start = ktime_get_ns(); ktime_get_ns() - start < 50 * NSEC_PER_MSEC; )
-			w->write(p, lens[l]);
-		pr_info("bench: bulk-%zu-irqs-off %llu\n", lens[l], late_end());
 	}
-	late_start();
-	for (start = ktime_get_ns(); ktime_get_ns() - start < 50 * NSEC_PER_MSEC; )
-		cpu_relax();
-	pr_info("bench: bulk-0-irqs-off %llu\n", late_end());
-	w->free(p, SZ_64K);
+	/* Timers of the highest resolution there is, or it says nothing. */
+	if (hrtimer_resolution == 1) {
+		bench_irqs_off(w, at, 0);
+		for (int l = 0; l < ARRAY_SIZE(lens); l++)
+			bench_irqs_off(w, at, lens[l]);
+	}
+	w->free(p, CODE + PAGE_SIZE);
 }
 
 #ifdef TEXT_BENCH_SHARED
-/* What a write consists of besides the copy: its lock, its check, its broadcast. */
+/* What a write consists of besides the copy. */
 static void bench_parts(void)
 {
 	void *p = shared_alloc(SZ_4K);
-	bool known = true;
+	struct page **pages;
+	bool known;
 	u64 start;
 
 	if (!p)
 		return;
+	known = !shared_write(p, 64);
 
 	start = ktime_get_ns();
 	for (int i = 0; i < OPS; i++) {
@@ -462,10 +545,22 @@ static void bench_parts(void)
 
 	start = ktime_get_ns();
 	for (int i = 0; i < OPS; i++)
-		known &= execmem_is_text(p, 64);
+		known &= !execmem_find_pages(p, 64, &pages);
 	pr_info("bench: part-check-instructions %llu\n", (ktime_get_ns() - start) / OPS);
+
+	/* Elsewhere it is no memcmp(). */
+	if (IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS)) {
+		start = ktime_get_ns();
+		for (int i = 0; i < OPS; i++) {
+			size_t len = 64;
+
+			OPTIMIZER_HIDE_VAR(len);
+			known &= !memcmp(p, code, len);
+		}
+		pr_info("bench: part-compare-instructions %llu\n", (ktime_get_ns() - start) / OPS);
+	}
 	if (!known)
-		pr_info("bench: part-check failed\n");
+		pr_info("bench: part failed\n");
 
 	start = ktime_get_ns();
 	for (int i = 0; i < OPS; i++)
@@ -702,54 +797,77 @@ static unsigned long slot_of(const struct kprobe *p)
 #endif
 }
 
-static struct kprobe *many_probes;
+static struct kprobe *many_probes, **many_list;
+
+static bool kprobes_alloc(unsigned int n)
+{
+	many_list = kvcalloc(n, sizeof(*many_list), GFP_KERNEL);
+	many_probes = kvcalloc(n, sizeof(*many_probes), GFP_KERNEL);
+
+	return many_list && many_probes;
+}
+
+static void kprobes_free(void)
+{
+	kvfree(many_list);
+	kvfree(many_probes);
+}
+
+/* Returns how many could be registered. */
+static unsigned int kprobes_register(unsigned int n)
+{
+	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
+
+	for (unsigned int i = 0; i < n; i++) {
+		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
+		many_probes[i].pre_handler = probe_hit;
+		if (register_kprobe(&many_probes[i])) {
+			pr_info("bench: kprobes-%u failed at %u\n", n, i);
+			return i;
+		}
+		many_list[i] = &many_probes[i];
+	}
+
+	return n;
+}
+
+static void kprobes_unregister(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i += 100)
+		unregister_kprobes(many_list + i, min(n - i, 100u));
+}
 
 static void bench_kprobes(unsigned int n)
 {
-	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
-	struct kprobe **list;
-	unsigned int i;
+	unsigned int done;
 	char name[48];
 	struct usage u;
 
-	list = kvcalloc(n, sizeof(*list), GFP_KERNEL);
-	many_probes = kvcalloc(n, sizeof(*many_probes), GFP_KERNEL);
-	if (!list || !many_probes)
+	if (!kprobes_alloc(n))
 		goto out;
 
 	snprintf(name, sizeof(name), "kprobes-%u-register", n);
 	usage_start(&u);
-	for (i = 0; i < n; i++) {
-		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
-		many_probes[i].pre_handler = probe_hit;
-		if (register_kprobe(&many_probes[i])) {
-			pr_info("bench: %s failed at %u\n", name, i);
-			break;
-		}
-		list[i] = &many_probes[i];
-	}
+	done = kprobes_register(n);
 	usage_end(&u, name, n, 0);
 
-	if (i == n) {
+	if (done == n) {
 		u64 start = ktime_get_ns();
 		int known = 0;
 
-		for (i = 0; i < OPS; i++)
+		for (int i = 0; i < OPS; i++)
 			known += kernel_text_address(slot_of(&many_probes[(i * 7919) % n]));
 		pr_info("bench: kprobes-%u-lookup %llu\n", n, (ktime_get_ns() - start) / OPS);
 		if (known != OPS)
 			pr_info("bench: kprobes-%u-lookup failed\n", n);
-		i = n;
 	}
 
 	snprintf(name, sizeof(name), "kprobes-%u-unregister", n);
 	usage_start(&u);
-	for (n = i, i = 0; i < n; i += 100)
-		unregister_kprobes(list + i, min(n - i, 100u));
+	kprobes_unregister(done);
 	usage_end(&u, name, n, 0);
 out:
-	kvfree(list);
-	kvfree(many_probes);
+	kprobes_free();
 }
 
 static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
@@ -807,6 +925,138 @@ static void bench_jump_labels(void)
 		static_branch_disable(&bench_key);
 	}
 	pr_info("bench: jump-labels-instructions %llu\n", (ktime_get_ns() - start) / 20);
+}
+
+/*
+ * The longest hold of text_mutex, in instructions, on the only CPU: from the call of
+ * mutex_lock() to the call of mutex_unlock(), or from one unlock to the next if the
+ * second holder had to wait, which is an upper bound. Interrupts and other tasks that
+ * run meanwhile are included, and so are the hooks, see what "nothing done" takes.
+ * Time with nothing to run is left out, for instance while the optimizer of kprobes
+ * holds the mutex and waits for a grace period.
+ */
+static u64 hold_since, hold_longest, hold_idle, hold_idle_since;
+
+static u64 hold_clock(void)
+{
+	return ktime_get_ns() - hold_idle;
+}
+
+static void notrace hold_switch(void *data, bool preempt, struct task_struct *prev,
+				struct task_struct *next, unsigned int prev_state)
+{
+	if (is_idle_task(next))
+		hold_idle_since = ktime_get_ns();
+	else if (is_idle_task(prev) && hold_idle_since)
+		hold_idle += ktime_get_ns() - hold_idle_since;
+}
+
+static void notrace hold_lock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
+			      struct ftrace_regs *fregs)
+{
+	if (ftrace_regs_get_argument(fregs, 0) == (unsigned long)&text_mutex &&
+	    !mutex_is_locked(&text_mutex))
+		hold_since = hold_clock();
+}
+
+static void notrace hold_unlock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
+				struct ftrace_regs *fregs)
+{
+	u64 now;
+
+	if (ftrace_regs_get_argument(fregs, 0) != (unsigned long)&text_mutex)
+		return;
+	now = hold_clock();
+	hold_longest = max(hold_longest, now - hold_since);
+	hold_since = now;
+}
+
+static void hold_start(void)
+{
+	settle();
+	hold_longest = 0;
+}
+
+/* Workers hold it too for what was left to them. */
+static void hold_end(const char *name)
+{
+	settle();
+	pr_info("bench: hold-%s %llu\n", name, hold_longest);
+}
+
+#ifdef TEXT_BENCH_SHARED
+/* Every second object, so that no two of them are trapped together. */
+static void hold_frees(unsigned int n)
+{
+	char name[32];
+
+	for (unsigned int i = 0; i < 2 * n; i++)
+		live[i] = shared_alloc(64);
+	snprintf(name, sizeof(name), "frees-%u", n);
+	hold_start();
+	/* The worker comes when all of them were freed. */
+	preempt_disable();
+	for (unsigned int i = 0; i < 2 * n; i += 2)
+		shared_free(live[i], 64);
+	preempt_enable();
+	hold_end(name);
+	for (unsigned int i = 1; i < 2 * n; i += 2)
+		shared_free(live[i], 64);
+}
+#else
+static void hold_frees(unsigned int n) { }
+#endif
+
+static void bench_holds(const struct way *w)
+{
+	static struct ftrace_ops ops[] = { { .func = hold_lock }, { .func = hold_unlock } };
+	const unsigned long at[] = { (unsigned long)mutex_lock, (unsigned long)mutex_unlock };
+	void *p = w->alloc(SZ_64K + PAGE_SIZE);
+	int hooks;
+
+	if (!p || register_trace_sched_switch(hold_switch, NULL)) {
+		pr_info("bench: holds failed\n");
+		goto out;
+	}
+	for (hooks = 0; hooks < ARRAY_SIZE(ops); hooks++) {
+		if (ftrace_set_filter_ip(&ops[hooks], at[hooks], 0, 0) ||
+		    register_ftrace_function(&ops[hooks])) {
+			pr_info("bench: holds failed\n");
+			goto out_hooks;
+		}
+	}
+
+	hold_start();
+	mutex_lock(&text_mutex);
+	mutex_unlock(&text_mutex);
+	hold_end("nothing");
+
+	hold_start();
+	if (w->write(PTR_ALIGN(p, PAGE_SIZE), SZ_64K))
+		pr_info("bench: hold-write failed\n");
+	hold_end("write");
+
+	hold_frees(quick ? 1000 : 10000);
+
+	hold_start();
+	static_branch_enable(&bench_key);
+	static_branch_disable(&bench_key);
+	hold_end("jump-labels");
+
+	if (kprobes_alloc(1000)) {
+		hold_start();
+		kprobes_unregister(kprobes_register(1000));
+		hold_end("kprobes");
+	}
+	kprobes_free();
+
+out_hooks:
+	while (hooks--)
+		unregister_ftrace_function(&ops[hooks]);
+	unregister_trace_sched_switch(hold_switch, NULL);
+out:
+	if (p)
+		w->free(p, SZ_64K + PAGE_SIZE);
 }
 
 #ifdef TEXT_BENCH_SHARED
@@ -972,6 +1222,8 @@ static void bench_users(void)
 	bench_trampolines(1000);
 	bench_tracer();
 	bench_jump_labels();
+	if (num_online_cpus() == 1)
+		bench_holds(own);
 	bench_sync();
 	if (num_online_cpus() > 1)
 		bench_sync_idle();
@@ -987,9 +1239,9 @@ static int __init text_bench(void)
 
 	live = vcalloc(100000, sizeof(*live));
 	sizes = vcalloc(100000, sizeof(*sizes));
-	if (!live || !sizes)
+	code = vzalloc(CODE);
+	if (!live || !sizes || !code)
 		return -ENOMEM;
-	memset(code, 0, sizeof(code));
 	pr_info("bench: boot-instructions %llu\n", ktime_get_ns());
 	/* Probes would be counted as instructions. */
 	if (num_online_cpus() > 1)
@@ -1018,11 +1270,14 @@ static int __init text_bench(void)
 				bench(&ways[w], 0, counts[c]);
 		}
 	}
-	/* The one that came last is what each kernel has of its own. */
-	if (num_online_cpus() == 1)
-		bench_bulk(&ways[ARRAY_SIZE(ways) - 1]);
-	if (num_online_cpus() == 1)
+	if (num_online_cpus() == 1) {
+		bench_bulk(own);
 		bench_parts();
+	} else {
+		bench_churn(own, 50);
+		bench_churn(own, 500);
+		bench_churn(own, 5000);
+	}
 	for (int c = 2; c < ARRAY_SIZE(counts) && !quick && num_online_cpus() == 1; c++) {
 		bench_maple(64, counts[c]);
 		bench_maple(0, counts[c]);
