@@ -85,10 +85,23 @@ static bool vector(uint64_t va, uint64_t vbar)
 	return vbar && va - vbar < 0x800;
 }
 
-/* B2.2.5 "Concurrent modification and execution of instructions" */
+/*
+ * B2.2.5 "Concurrent modification and execution of instructions", with what issue
+ * M.a added to the list
+ */
 static bool exchangeable(uint32_t w)
 {
 	if ((w & 0x7c000000) == 0x14000000)	/* B, BL */
+		return true;
+	if ((w & 0xff000000) == 0x54000000)	/* B.cond, BC.cond */
+		return true;
+	if ((w & 0x7c000000) == 0x34000000)	/* CBZ, CBNZ, TBZ, TBNZ */
+		return true;
+	if ((w & 0x7e000000) == 0x74000000)	/* CB<cc>, CBB<cc>, CBH<cc> */
+		return true;
+	if (!(w & 0xffff0000))			/* UDF */
+		return true;
+	if ((w & XT) == 0xd50b72e0)		/* TRCIT */
 		return true;
 	if (w == 0xd503201f)			/* NOP */
 		return true;
@@ -102,7 +115,8 @@ static bool exchangeable(uint32_t w)
 static bool concurrent(uint32_t old, uint32_t new, bool whole, bool protocol)
 {
 	(void)protocol;
-	return whole && exchangeable(old) && exchangeable(new);
+	/* Writing the same value is no modification. */
+	return old == new || (whole && exchangeable(old) && exchangeable(new));
 }
 
 const struct model model_arm64 = {

@@ -4,6 +4,9 @@
  * Unprivileged specification, chapter "Zifencei": stores are not guaranteed to
  * be seen by instruction fetches of the hart until it executes FENCE.I; other
  * harts each have to execute their own. Traps and their returns are not in it.
+ * FENCE.I orders the fetches before it as well (2026). The model needs no rule for
+ * that: what a hart has fetched is forgotten when it executes one. Ziccid, with
+ * which stores are seen some time later, is not relied on.
  */
 #include "model.h"
 
