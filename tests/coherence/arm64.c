@@ -115,8 +115,11 @@ static bool exchangeable(uint32_t w)
 static bool concurrent(uint32_t old, uint32_t new, bool whole, bool protocol)
 {
 	(void)protocol;
-	/* Writing the same value is no modification. */
-	return old == new || (whole && exchangeable(old) && exchangeable(new));
+	/*
+	 * Writing the same value is no modification either, but may come after one
+	 * that the PE has not seen: not told apart here.
+	 */
+	return whole && exchangeable(old) && exchangeable(new);
 }
 
 const struct model model_arm64 = {
