@@ -49,6 +49,9 @@ module_param(quick, bool, 0);
 /* text_bench.sync_only: nothing but what depends on the number of CPUs. */
 static bool sync_only;
 module_param(sync_only, bool, 0);
+/* text_bench.writes_only: nothing but writes, and broadcasts for re-use. */
+static bool writes_only;
+module_param(writes_only, bool, 0);
 /* text_bench.off: what is measured is user space. */
 static bool off;
 module_param(off, bool, 0);
@@ -1252,7 +1255,7 @@ static int __init text_bench(void)
 		goto out;
 	}
 
-	for (int w = 0; w < ARRAY_SIZE(ways); w++) {
+	for (int w = 0; w < ARRAY_SIZE(ways) && !writes_only; w++) {
 		for (int c = 0; c < ARRAY_SIZE(counts); c++) {
 			/* What is counted there is the same for any number. */
 			if (num_online_cpus() > 1) {
@@ -1278,6 +1281,8 @@ static int __init text_bench(void)
 		bench_churn(own, 500);
 		bench_churn(own, 5000);
 	}
+	if (writes_only)
+		goto out;
 	for (int c = 2; c < ARRAY_SIZE(counts) && !quick && num_online_cpus() == 1; c++) {
 		bench_maple(64, counts[c]);
 		bench_maple(0, counts[c]);
