@@ -29,7 +29,7 @@ static int other_memory(struct thing *t, const void *code, size_t len)
 	vfree(p);
 	kfree(buf);
 	set_memory_rw((unsigned long)t, 1);
-	return text_poke_invalidate(p, len);
+	return text_poke_copy_nosync(p, code, len);
 }
 
 static void *written(const void *code, size_t len)
@@ -72,7 +72,7 @@ static void freed(size_t len)
 static void unchecked(void *p, const void *code, size_t len)
 {
 	text_poke_copy(p, code, len);				/* found */
-	(void)text_poke_invalidate(p, len);			/* found */
+	(void)text_poke_copy_nosync(p, code, len);		/* found */
 }
 
 static void open_coded(unsigned long addr, const void *code, size_t len)
