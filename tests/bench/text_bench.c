@@ -71,9 +71,14 @@ static size_t field_size(unsigned int i)
 	return some[(i * 7) % ARRAY_SIZE(some)];
 }
 
+/* Of all that BPF, kprobes and ftrace have, without the long ones. */
+#define MIXED	1
+
 static size_t size_of(size_t size, unsigned int i)
 {
-	return size ?: field_size(i);
+	static const size_t mixed[] = { 8, 16, 24, 64, 100, 128, 200, 256 };
+
+	return size == MIXED ? mixed[(i * 5) % ARRAY_SIZE(mixed)] : size ?: field_size(i);
 }
 
 /* A page or more for each piece, as ftrace and others do. */
@@ -289,7 +294,9 @@ static void bench(const struct way *w, size_t size, unsigned int n)
 	bool known;
 	u64 start;
 
-	if (size)
+	if (size == MIXED)
+		snprintf(name, sizeof(name), "%s-mixed-%u", w->name, n);
+	else if (size)
 		snprintf(name, sizeof(name), "%s-%zu-%u", w->name, size, n);
 	else
 		snprintf(name, sizeof(name), "%s-field-%u", w->name, n);
@@ -311,6 +318,25 @@ static void bench(const struct way *w, size_t size, unsigned int n)
 
 	if (n < 1000)
 		goto out;
+
+	if (size == MIXED) {
+		/* Holes of all sizes. */
+		for (i = 0; i < n; i++) {
+			unsigned int at = (i * 7919) % n;
+
+			w->free(live[at], sizes[at]);
+			sizes[at] = size_of(size, i + at);
+			live[at] = w->alloc(sizes[at]);
+			if (!live[at]) {
+				pr_info("bench: %s failed\n", name);
+				goto out;
+			}
+			if (i % 1000 == 0)
+				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
+		}
+		settle();
+		pr_info("bench: %s-churned-memory %ld\n", name, (long)(mem - free_bytes()));
+	}
 
 	/* Free one, allocate and write one: the live ones stay as many. */
 	for (int k = 0; k < NR_KINDS; k++)
@@ -425,6 +451,57 @@ static void bench_churn(const struct way *w, unsigned int kb)
 	if (known) {
 		pr_info("bench: churn-%u-broadcasts %ld/%lu\n", kb, sent * 64, freed / SZ_1K);
 		pr_info("bench: churn-%u-alloc-broadcasts %ld/%lu\n", kb, by_alloc * 64, freed / SZ_1K);
+	}
+out:
+	while (n--)
+		w->free(live[n], sizes[n]);
+	settle();
+}
+
+/*
+ * 200 KB of programs are loaded and unloaded again, 100 times, beside 50 KB that stay.
+ * After the first time everything should be there.
+ */
+static void bench_rounds(const struct way *w)
+{
+	long before[NR_KINDS];
+	unsigned int n = 0, baseline = 0;
+	unsigned long held = 0;
+	bool known;
+
+	settle();
+	for (int round = -1; round <= 100; round++) {
+		unsigned long limit = round < 0 ? 50 * 1000 : 250 * 1000;
+
+		if (round == 1) {
+			for (int k = 0; k < NR_KINDS; k++)
+				before[k] = count_of(kinds[k], &known);
+		}
+		while (held < limit) {
+			sizes[n] = field_size(n);
+			live[n] = w->alloc(sizes[n]);
+			if (!live[n] || w->write(live[n], sizes[n])) {
+				pr_info("bench: rounds failed at %u\n", n);
+				n += !!live[n];
+				goto out;
+			}
+			held += sizes[n++];
+		}
+		if (round < 0) {
+			baseline = n;
+			continue;
+		}
+		while (n > baseline) {
+			held -= sizes[--n];
+			w->free(live[n], sizes[n]);
+		}
+		schedule_timeout_uninterruptible(msecs_to_jiffies(50));
+	}
+	for (int k = 0; k < NR_KINDS; k++) {
+		long c = count_of(kinds[k], &known) - before[k];
+
+		if (known)
+			pr_info("bench: rounds-%s %ld/100\n", kinds[k], c);
 	}
 out:
 	while (n--)
@@ -1039,7 +1116,7 @@ static void bench_holds(const struct way *w)
 		pr_info("bench: hold-write failed\n");
 	hold_end("write");
 
-	hold_frees(quick ? 1000 : 10000);
+	hold_frees(quick ? 1000 : 100000);
 
 	hold_start();
 	static_branch_enable(&bench_key);
@@ -1240,8 +1317,8 @@ static int __init text_bench(void)
 	if (off)
 		return 0;
 
-	live = vcalloc(100000, sizeof(*live));
-	sizes = vcalloc(100000, sizeof(*sizes));
+	live = vcalloc(1000000, sizeof(*live));
+	sizes = vcalloc(1000000, sizeof(*sizes));
 	code = vzalloc(CODE);
 	if (!live || !sizes || !code)
 		return -ENOMEM;
@@ -1272,6 +1349,16 @@ static int __init text_bench(void)
 			if (counts[c] >= 1000 && counts[c] <= 10000)
 				bench(&ways[w], 0, counts[c]);
 		}
+#ifdef TEXT_BENCH_SHARED
+		/* The packs would be searched for an hour. */
+		if (num_online_cpus() == 1 && &ways[w] == own) {
+			bench(own, MIXED, 1000);
+			if (!quick) {
+				bench(own, MIXED, 100000);
+				bench(own, MIXED, 1000000);
+			}
+		}
+#endif
 	}
 	if (num_online_cpus() == 1) {
 		bench_bulk(own);
@@ -1280,6 +1367,7 @@ static int __init text_bench(void)
 		bench_churn(own, 50);
 		bench_churn(own, 500);
 		bench_churn(own, 5000);
+		bench_rounds(own);
 	}
 	if (writes_only)
 		goto out;
