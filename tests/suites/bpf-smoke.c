@@ -579,6 +579,225 @@ static int concurrent(void)
 	return 0;
 }
 
+/* --- what perf is told about code --- */
+
+enum { RINGS = 16, RING_PAGES = 64, RECORDS = 8192, SYMBOLS = 512 };
+
+struct record {
+	struct perf_event_header head;
+	__u64 addr;
+	union {
+		struct {
+			__u32 len;
+			__u16 type, flags;
+			char name[];
+		} symbol;
+		struct {
+			__u16 old_len, new_len;
+		} text;
+	};
+};
+
+static struct perf_event_mmap_page *ring[RINGS];
+static struct { __u64 time; struct record *r; } record[RECORDS];
+static struct { __u64 addr; __u32 len; } symbol[SYMBOLS];
+
+static int open_rings(void)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE, .config = PERF_COUNT_SW_DUMMY, .size = sizeof(attr),
+		.sample_type = PERF_SAMPLE_TIME, .sample_id_all = 1, .ksymbol = 1, .text_poke = 1,
+	};
+	int n, fd;
+
+	for (n = 0; n < RINGS; n++) {
+		fd = syscall(__NR_perf_event_open, &attr, -1, n, -1, 0);
+		if (fd < 0)
+			break;
+		ring[n] = mmap(NULL, (RING_PAGES + 1) * getpagesize(), PROT_READ | PROT_WRITE,
+			       MAP_SHARED, fd, 0);
+		if (ring[n] == MAP_FAILED)
+			break;
+	}
+
+	return n;
+}
+
+/* Copies, for a record may be in two parts. */
+static int read_rings(int rings)
+{
+	int n = 0, i;
+
+	for (i = 0; i < rings; i++) {
+		char *data = (char *)ring[i] + ring[i]->data_offset;
+		__u64 size = ring[i]->data_size, at = 0, end = ring[i]->data_head, j;
+
+		while (at < end && n < RECORDS) {
+			struct perf_event_header *h = (void *)(data + at % size);
+			char *copy = malloc(h->size);
+
+			for (j = 0; j < h->size; j++)
+				copy[j] = data[(at + j) % size];
+			record[n].r = (void *)copy;
+			record[n++].time = *(__u64 *)(copy + h->size - 8);
+			at += h->size;
+		}
+	}
+
+	return n;
+}
+
+/* On most instructions of a function there can be a probe, which needs a slot. */
+static int slots(void)
+{
+	char text[64];
+	int on, n = 0, i;
+
+	for (i = 1; i < 64 && n < 8; i++) {
+		int fd = open("/sys/kernel/tracing/kprobe_events", O_WRONLY | O_APPEND);
+
+		snprintf(text, sizeof(text), "p:smoke/p%d do_sys_openat2+%d", n, i);
+		n += write(fd, text, strlen(text)) > 0;
+		close(fd);
+	}
+	FAIL_IF(!n, "no probe can be set");
+	on = open("/sys/kernel/tracing/events/smoke/enable", O_WRONLY);
+	write(on, "1", 1);
+	close(open("/proc/self/stat", O_RDONLY));
+	write(on, "0", 1);
+	close(on);
+	while (n--) {
+		int fd = open("/sys/kernel/tracing/kprobe_events", O_WRONLY | O_APPEND);
+
+		snprintf(text, sizeof(text), "-:smoke/p%d", n);
+		FAIL_IF(write(fd, text, strlen(text)) < 0, "a probe cannot be removed: %d", errno);
+		close(fd);
+	}
+
+	return 0;
+}
+
+/* Its trampoline is made for it alone (x86). */
+static int traced(void)
+{
+	const char *dir = "/sys/kernel/tracing/instances/smoke";
+	int fd;
+
+	if (mkdir(dir, 0755) < 0)
+		return 0;
+	fd = open("/sys/kernel/tracing/instances/smoke/set_ftrace_filter", O_WRONLY);
+	write(fd, "do_sys_openat2", 14);
+	close(fd);
+	fd = open("/sys/kernel/tracing/instances/smoke/current_tracer", O_WRONLY);
+	write(fd, "function", 8);
+	close(open("/proc/self/stat", O_RDONLY));
+	write(fd, "nop", 3);
+	close(fd);
+	rmdir(dir);
+
+	return 0;
+}
+
+/* What lies between _stext and _etext, which has symbols of its own. */
+static int kernel_text(__u64 *start, __u64 *end)
+{
+	static char buf[1 << 16];
+	int fd = open("/proc/kallsyms", O_RDONLY), have = 0, n;
+	char *line, *next;
+
+	*start = *end = 0;
+	while ((n = read(fd, buf + have, sizeof(buf) - 1 - have)) > 0 && !*end) {
+		buf[have + n] = 0;
+		for (line = buf; (next = strchr(line, '\n')); line = next + 1) {
+			*next = 0;
+			if (strlen(line) < 19)
+				continue;
+			if (!strcmp(line + 19, "_stext"))
+				*start = strtoul(line, NULL, 16);
+			if (!strcmp(line + 19, "_etext"))
+				*end = strtoul(line, NULL, 16);
+		}
+		have = strlen(line);
+		memmove(buf, line, have);
+	}
+	close(fd);
+
+	return *end > *start;
+}
+
+/*
+ * perf files text under the symbol that it falls into: a symbol is announced before its
+ * text and goes after it, with the size that it had, and symbols do not overlap.
+ */
+static int perf_records(void)
+{
+	int rings = open_rings(), n, i, j, symbols = 0, seen = 0, texts = 0;
+	__u64 start, end;
+
+	FAIL_IF(!rings, "no ring: error %d", errno);
+	FAIL_IF(!kernel_text(&start, &end), "kallsyms tells no addresses");
+	if (slots() || traced() || subprograms() || kprobe() || dispatcher() || classic_filter())
+		return 1;
+	if (!access("/sys/kernel/btf/vmlinux", R_OK) && (fentry() || struct_ops()))
+		return 1;
+	sleep(2);
+	n = read_rings(rings);
+	FAIL_IF(n == RECORDS, "too many records");
+	/* By time; few are out of order. */
+	for (i = 1; i < n; i++) {
+		for (j = i; j && record[j - 1].time > record[j].time; j--) {
+			typeof(record[0]) other = record[j];
+
+			record[j] = record[j - 1];
+			record[j - 1] = other;
+		}
+	}
+	for (i = 0; i < n; i++) {
+		struct record *r = record[i].r;
+
+		if (r->head.type == PERF_RECORD_LOST)
+			FAIL_IF(1, "records were lost");
+		if (r->head.type == PERF_RECORD_KSYMBOL) {
+			char *name = r->symbol.name;
+
+			for (j = 0; j < symbols; j++) {
+				if (r->addr < symbol[j].addr + symbol[j].len &&
+				    symbol[j].addr < r->addr + r->symbol.len)
+					break;
+			}
+			if (!(r->symbol.flags & PERF_RECORD_KSYMBOL_FLAGS_UNREGISTER)) {
+				FAIL_IF(j < symbols, "%s at %llx overlaps the one at %llx", name,
+					r->addr, symbol[j].addr);
+				FAIL_IF(symbols == SYMBOLS, "too many symbols");
+				symbol[symbols].addr = r->addr;
+				symbol[symbols++].len = r->symbol.len;
+				seen++;
+			} else if (j < symbols) {
+				FAIL_IF(symbol[j].addr != r->addr || symbol[j].len != r->symbol.len,
+					"%s at %llx had %u bytes and goes with %u", name,
+					r->addr, symbol[j].len, r->symbol.len);
+				symbol[j] = symbol[--symbols];
+			}
+		}
+		if (r->head.type == PERF_RECORD_TEXT_POKE && (r->addr < start || r->addr >= end)) {
+			__u32 len = r->text.new_len > r->text.old_len ? r->text.new_len : r->text.old_len;
+
+			texts++;
+			for (j = 0; j < symbols; j++) {
+				if (r->addr >= symbol[j].addr &&
+				    r->addr + len <= symbol[j].addr + symbol[j].len)
+					break;
+			}
+			FAIL_IF(j == symbols, "text of %u to %u bytes at %llx without a symbol",
+				r->text.old_len, r->text.new_len, r->addr);
+		}
+	}
+	FAIL_IF(!seen, "no symbol was announced");
+	snprintf(why, sizeof(why), "%d symbols, %d changes of text", seen, texts);
+
+	return 0;
+}
+
 static void check(const char *name, int (*f)(void))
 {
 	char line[320];
@@ -626,6 +845,7 @@ int main(void)
 	CHECK_WITH_TYPES(struct_ops);
 	CHECK(classic_filter);
 	CHECK(concurrent);
+	CHECK(perf_records);
 	snprintf(line, sizeof(line), "bpf-smoke: %d failed\n", failed);
 	write(1, line, strlen(line));
 	return failed != 0;
