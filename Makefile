@@ -15,14 +15,12 @@ ARCH ?= x86_64
 #   CHECK=<part of a name>	only these checks (make static)
 #   BOOTS="kernel user"	only these boots (make suites)
 #   BOOT=1	boot each kernel instead (make bisect)
-#   C="<pattern> ..."	only these configurations (make matrix, make lab)
+#   C="<pattern> ..."	only these configurations (make matrix)
 #   KEEP=1	keep the kernels that were built (make matrix)
 #   FORCE=1	what passed once more (make matrix); drop commits (make tree)
-#   CC_PREFIX=distcc|icecc	let other machines compile (DISTCC_HOSTS alone means distcc)
-#   ARTIFACTS=<address>	where a lab finds the kernels (make lab)
 # What is set here is not for the kernel's make: M= means something else there.
 MAKEOVERRIDES =
-export LINUX JOBS FILTER FORCE BOOT BOOTS FLAVOUR KARGS KERNEL QUICK KEEP CC_PREFIX ARTIFACTS TEXT_POKE_BUILD
+export LINUX JOBS FILTER FORCE BOOT BOOTS FLAVOUR KARGS KERNEL QUICK KEEP TEXT_POKE_BUILD
 
 help:			## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -74,9 +72,6 @@ bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 b
 matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
 	@set -f; tests/matrix/run $(C)
 
-lab:			## the same table for lab engines: TuxSuite, LAVA, KernelCI, into build/lab
-	@set -f; scripts/lab $(C)
-
 mbox:			## the series as mails in build/text-poke.mbox
 	@scripts/mbox
 
@@ -97,4 +92,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@$(ours); rm -rf "$$out"
 
-.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect matrix lab mbox send-dry-run trials clean distclean
+.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect matrix mbox send-dry-run trials clean distclean

@@ -92,19 +92,15 @@ merge_fragments() {
 		END { for (name in line) print line[name] }' "$@" | sort
 }
 
-# ccache_cc [COMPILER]: what make gets as CC. With CC_PREFIX (distcc, icecc), and with
-# DISTCC_HOSTS, other machines compile what ccache does not have. ccache gets it from the
-# environment: another CC would be another command line, and make would build all again.
+# ccache_cc [COMPILER]: what make gets as CC
 ccache_cc() {
 	local cc=${1:-${cross}gcc}
 	if command -v ccache >/dev/null; then
 		echo "ccache $cc"
 	else
-		echo "${CC_PREFIX:+$CC_PREFIX }$cc"
+		echo "$cc"
 	fi
 }
-[ -z "${DISTCC_HOSTS:-}" ] || : "${CC_PREFIX:=distcc}"
-[ -z "${CC_PREFIX:-}" ] || export CCACHE_PREFIX=$CC_PREFIX
 
 elapsed() {
 	local s=$(($(date +%s) - started))
