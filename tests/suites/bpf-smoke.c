@@ -766,16 +766,16 @@ static int perf_records(void)
 					break;
 			}
 			if (!(r->symbol.flags & PERF_RECORD_KSYMBOL_FLAGS_UNREGISTER)) {
-				FAIL_IF(j < symbols, "%s at %llx overlaps the one at %llx", name,
-					r->addr, symbol[j].addr);
+				FAIL_IF(j < symbols, "%s at %lx overlaps the one at %lx", name,
+					(long)r->addr, (long)symbol[j].addr);
 				FAIL_IF(symbols == SYMBOLS, "too many symbols");
 				symbol[symbols].addr = r->addr;
 				symbol[symbols++].len = r->symbol.len;
 				seen++;
 			} else if (j < symbols) {
 				FAIL_IF(symbol[j].addr != r->addr || symbol[j].len != r->symbol.len,
-					"%s at %llx had %u bytes and goes with %u", name,
-					r->addr, symbol[j].len, r->symbol.len);
+					"%s at %lx had %u bytes and goes with %u", name,
+					(long)r->addr, symbol[j].len, r->symbol.len);
 				symbol[j] = symbol[--symbols];
 			}
 		}
@@ -788,8 +788,8 @@ static int perf_records(void)
 				    r->addr + len <= symbol[j].addr + symbol[j].len)
 					break;
 			}
-			FAIL_IF(j == symbols, "text of %u to %u bytes at %llx without a symbol",
-				r->text.old_len, r->text.new_len, r->addr);
+			FAIL_IF(j == symbols, "text of %u to %u bytes at %lx without a symbol",
+				r->text.old_len, r->text.new_len, (long)r->addr);
 		}
 	}
 	FAIL_IF(!seen, "no symbol was announced");
