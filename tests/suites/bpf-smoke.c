@@ -268,6 +268,47 @@ static int dispatcher(void)
 	return 0;
 }
 
+/* Four run programs through the dispatcher while four others have it rewritten, twice a run. */
+static int dispatcher_in_use(void)
+{
+	enum { PROCESSES = 8, ROUNDS = 20 };
+	volatile int *stop = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int pid[PROCESSES], wrong = 0, status, fd, i, j;
+
+	FAIL_IF(stop == MAP_FAILED, "mmap: error %d", errno);
+	for (i = 0; i < PROCESSES; i++) {
+		struct bpf_insn p[] = { MOV(R0, 100 + i), EXIT };
+
+		pid[i] = fork();
+		FAIL_IF(pid[i] < 0, "fork: error %d", errno);
+		if (pid[i])
+			continue;
+		for (j = 0; i % 2 && j < ROUNDS; j++) {
+			fd = load(BPF_PROG_TYPE_XDP, p, ARRAY_SIZE(p));
+			wrong += run(fd, 3) != 100 + i;
+			close(fd);
+		}
+		if (i % 2)
+			exit(!!wrong);
+		fd = load(BPF_PROG_TYPE_XDP, p, ARRAY_SIZE(p));
+		do {
+			wrong += run(fd, 1) != 100 + i;
+			/* Emulators keep an int3 that they translate while it is written over. */
+			usleep(300);
+		} while (!*stop);
+		exit(!!wrong);
+	}
+	for (i = 1; i < PROCESSES; i += 2)
+		wrong += waitpid(pid[i], &status, 0) != pid[i] || status;
+	*stop = 1;
+	for (i = 0; i < PROCESSES; i += 2)
+		wrong += waitpid(pid[i], &status, 0) != pid[i] || status;
+	EXPECT("processes with a wrong result", wrong, 0);
+	munmap((void *)stop, getpagesize());
+	return 0;
+}
+
 /* Counts in a map what this process does; what others do is not counted. */
 #define COUNT_OWN(counter) \
 	HELPER(BPF_FUNC_get_current_pid_tgid), SHR(R0, 32), \
@@ -836,6 +877,7 @@ int main(void)
 	CHECK(subprograms);
 	CHECK(tail_call);
 	CHECK(dispatcher);
+	CHECK(dispatcher_in_use);
 	CHECK(raw_tracepoint);
 	CHECK(kprobe);
 	CHECK(kretprobe);
