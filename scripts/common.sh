@@ -1,10 +1,13 @@
 # shellcheck shell=bash disable=SC2034
-# What all scripts share: where things are, the table of architectures, and how
-# a stage is run and reported.
+# Sourced by all scripts: paths, stages, architectures, kernel trees, builds and boots.
 set -euo pipefail
+# Without this, a script goes on when QEMU is all that Ctrl-C has ended.
+trap 'exit 130' INT TERM
 
-# What a user's shell may export: where cd goes, another compiler, another folder.
+# A user's environment and configuration must not change results.
 unset CDPATH CROSS_COMPILE KBUILD_OUTPUT
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX
+unset GIT_CONFIG_PARAMETERS GIT_TEMPLATE_DIR GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(realpath -m -- "${TEXT_POKE_BUILD:-$top/build}")
 [ -z "${TEXT_POKE_BUILD:-}" ] || export TEXT_POKE_BUILD=$build
@@ -15,11 +18,6 @@ cache=$(realpath -m -- "${TEXT_POKE_CACHE:-$build/cache}")
 started=${TEXT_POKE_STARTED:-$(date +%s)}
 export TEXT_POKE_STARTED=$started
 jobs=${JOBS:-$(nproc)}
-
-# shellcheck source=/dev/null
-. "$top/kernel-config/base"
-
-# A user's configuration and hooks must not change results.
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export GIT_CONFIG_COUNT=8
 export GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0="text-poke series"
@@ -30,12 +28,11 @@ export GIT_CONFIG_KEY_4=safe.directory GIT_CONFIG_VALUE_4="*"
 export GIT_CONFIG_KEY_5=advice.detachedHead GIT_CONFIG_VALUE_5=false
 export GIT_CONFIG_KEY_6=core.attributesFile GIT_CONFIG_VALUE_6=/dev/null
 export GIT_CONFIG_KEY_7=core.excludesFile GIT_CONFIG_VALUE_7=/dev/null
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX
-unset GIT_CONFIG_PARAMETERS GIT_TEMPLATE_DIR GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
 export LC_ALL=C
-# The same file compiled in another clone, for a mutant or for bisect is a hit.
+# Builds in different directories share the cache.
 export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1
-
+# shellcheck source=/dev/null
+. "$top/kernel-config/base"
 ALL_ARCHES="x86_64 arm64 riscv powerpc"
 
 die() {
@@ -43,39 +40,58 @@ die() {
 	exit 1
 }
 
-# Sets karch, cross and qemu for an architecture.
+say() {
+	local s=$(($(date +%s) - started))
+	printf '[%3d:%02d] %s\n' $((s / 60)) $((s % 60)) "$*"
+}
+
+# stage NAME LOG COMMAND...: run COMMAND in a subshell and say how it ended; if it fails,
+# show the end of the log. COMMAND may be a function that uses variables of its caller,
+# hence the underscores.
+stage() {
+	local _name=$1 _log=$2 _rc=0 _begin _ticker
+	shift 2
+	mkdir -p "$(dirname "$_log")"
+	_begin=$(date +%s)
+	while sleep 60 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+		say "$_name ... $(wc -l <"$_log") lines of log"
+	done &
+	_ticker=$!
+	("$@") >"$_log" 2>&1 </dev/null || _rc=$?
+	kill "$_ticker" 2>/dev/null || true
+	if [ $_rc = 0 ]; then
+		say "$_name: ok ($(($(date +%s) - _begin)) s)"
+		return
+	fi
+	say "$_name: FAILED (exit $_rc)"
+	tail -n 20 "$_log" | sed 's/^/    /'
+	echo "    full log: ${_log#"$top/"}"
+	return $_rc
+}
+
+# --- architectures
+
+# arch_vars ARCH: the variables of kernel-config/ARCH.sh.
 arch_vars() {
-	case $1 in
-	x86_64)  karch=x86_64  cross=x86_64-linux-gnu-       qemu=qemu-system-x86_64 ;;
-	arm64)   karch=arm64   cross=aarch64-linux-gnu-      qemu=qemu-system-aarch64 ;;
-	riscv)   karch=riscv   cross=riscv64-linux-gnu-      qemu=qemu-system-riscv64 ;;
-	powerpc) karch=powerpc cross=powerpc64le-linux-gnu-  qemu=qemu-system-ppc64 ;;
-	*) die "unknown architecture '$1': one of $ALL_ARCHES or all" ;;
+	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1': one of $ALL_ARCHES or all"
+	cross='' target=vmlinux image='' console='' qemu='' machine=() packages='' has_hooks=1 fragments_of=$1
+	. "$top/kernel-config/$1.sh"
+	case $(uname -m):$cross in
+	x86_64:x86_64-* | aarch64:aarch64-*) cross= ;;
 	esac
-	if [ "$(uname -m)" = x86_64 ] && [ "$1" = x86_64 ]; then
-		cross=
-	fi
-	if [ "$(uname -m)" = aarch64 ] && [ "$1" = arm64 ]; then
-		cross=
-	fi
-	export karch cross qemu
 }
 
 # "all" or a list, to a list.
 arches() {
 	local a
-	if [ "${1:-}" = all ]; then
-		echo "$ALL_ARCHES"
-		return
-	fi
+	[ "${1:-}" != all ] || set -- "$ALL_ARCHES"
 	for a in ${1:-x86_64}; do
 		(arch_vars "$a") || exit 1
 	done
 	echo "${1:-x86_64}"
 }
 
-# The fragments of an architecture, with flavours: NAME.config, and NAME.ARCH.config
-# for what one architecture has in addition.
+# fragments ARCH [FLAVOUR...]: the files of kernel-config/ for it, in order.
 fragments() {
 	local arch=$1 f
 	shift
@@ -85,149 +101,101 @@ fragments() {
 	done
 }
 
-# merge_fragments FILE...: one line for each symbol. Where two files differ the last one is
-# right; kunit.py would refuse them.
+# merge_fragments FILE...: one line for each symbol; the last file wins.
 merge_fragments() {
 	awk '/^(# )?CONFIG_/ { name = $1 == "#" ? $2 : substr($1, 1, index($1, "=") - 1); line[name] = $0 }
 		END { for (name in line) print line[name] }' "$@" | sort
 }
 
-# ccache_cc [COMPILER]: what make gets as CC
-ccache_cc() {
-	local cc=${1:-${cross}gcc}
-	if command -v ccache >/dev/null; then
-		echo "ccache $cc"
-	else
-		echo "$cc"
-	fi
-}
-
-elapsed() {
-	local s=$(($(date +%s) - started))
-	printf '[%3d:%02d]' $((s / 60)) $((s % 60))
-}
-
-say() {
-	printf '%s %s\n' "$(elapsed)" "$*"
-}
-
-# A process and all that it has started.
-descendants() {
-	local p
-	# shellcheck disable=SC2013
-	for p in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
-		descendants "$p"
-	done
-	echo "$1"
-}
-
-# On a full disk the log cannot say that it is full.
-disk_full() {
-	grep -q 'No space left on device' "$1" 2>/dev/null ||
-		[ "$(df -Pk "$build" | awk 'NR == 2 { print $4 }')" -lt 64 ] 2>/dev/null
-}
-
-# Dies of the signal, for to the shell that has called "exit 130" is a failure like any
-# other, after which it may go on.
-stop_stage() {
-	# shellcheck disable=SC2046
-	kill $(descendants "$_st_pid") 2>/dev/null
-	wait "$_st_pid" || true
-	trap - INT TERM
-	kill -"$1" "$BASHPID"
-	exit 130
-}
-
-# stage NAME LOG COMMAND...: one line when it ends; progress meanwhile; the end
-# of the log and where to find the rest if it fails.
-# Its own names start with _st_, for COMMAND may be a function that uses the
-# variables of the caller.
-stage() {
-	local _st_name=$1 _st_log=$2 _st_pid _st_rc=0 _st_t=0 _st_begin
-	shift 2
-	mkdir -p "$(dirname "$_st_log")"
-	_st_begin=$(date +%s)
-	"$@" >"$_st_log" 2>&1 </dev/null &
-	_st_pid=$!
-	# The job must not outlive Ctrl-C, nor what is in a group of its own, as below timeout.
-	trap 'stop_stage INT' INT
-	trap 'stop_stage TERM' TERM
-	while kill -0 "$_st_pid" 2>/dev/null; do
-		sleep 1
-		_st_t=$((_st_t + 1))
-		if [ -t 1 ]; then
-			printf '\r%s %s ... %s lines of log' "$(elapsed)" "$_st_name" "$(wc -l <"$_st_log")"
-		elif [ $((_st_t % 60)) = 0 ]; then
-			say "$_st_name ... $(wc -l <"$_st_log") lines of log"
-		fi
-	done
-	wait "$_st_pid" || _st_rc=$?
-	trap - INT TERM
-	[ -t 1 ] && printf '\r\033[K'
-	if [ $_st_rc = 0 ]; then
-		say "$_st_name: ok ($(($(date +%s) - _st_begin)) s)"
-		return 0
-	fi
-	say "$_st_name: FAILED (exit $_st_rc)"
-	if disk_full "$_st_log"; then
-		echo "    the disk is full: free some space, then run the same command again"
-	fi
-	tail -n 20 "$_st_log" | sed 's/^/    /'
-	echo "    full log: ${_st_log#"$top/"}"
-	return $_st_rc
-}
+# --- trees of the kernel
 
 series_patches() {
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$top/series"
 }
 
-# Identifies base and series, to know whether something must be done again.
-series_hash() {
-	(cd "$top" && { cat kernel-config/base series; series_patches | sed 's,^,patches/,' |
-		xargs -r cat; } | sha256sum | cut -d' ' -f1)
+# worktree DIR [COMMIT]: another tree of the kernel, at COMMIT, without edits.
+worktree() {
+	local commit
+	commit=$(git -C "$tree" rev-parse "${2:-base}")
+	if ! git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1 || [ ! -e "$1/.git" ]; then
+		rm -rf "$1"
+		git -C "$tree" worktree prune
+		stage "${1#"$build/"}: worktree" "$logs/worktree.log" git -C "$tree" worktree add -q --detach "$1" "$commit" || return 1
+	elif [ $# -gt 1 ]; then
+		git -C "$1" checkout -q -f --detach "$commit"
+	fi
 }
 
-# worktree DIR: another tree of the kernel, of some commit. What an older build/linux left
-# behind is no use.
-worktree() {
-	[ ! -e "$1/.git" ] || ! git -C "$1" rev-parse -q --verify HEAD >/dev/null 2>&1 || return 0
+# apply_patches DIR PATCH...: onto the base, in a worktree with only the files of the patches;
+# stays there. In a function that stage runs, set -e does nothing.
+apply_patches() {
+	local p
 	rm -rf "$1"
 	git -C "$tree" worktree prune
-	stage "${1#"$build/"}: worktree" "$logs/worktree.log" git -C "$tree" worktree add -q --detach "$1" base
+	git -C "$tree" worktree add -q --no-checkout --detach "$1" base && cd "$1" || return 1
+	sed -n 's,^+++ b/,/,p; s,^--- a/,/,p' "${@:2}" | sort -u | git sparse-checkout set --no-cone --stdin &&
+		git checkout -q --detach base || return 1
+	for p in "${@:2}"; do
+		git am -q -3 --committer-date-is-author-date "$p" || { echo "error: ${p##*/} does not apply"; return 1; }
+	done
 }
 
-# The unpatched kernel, in build/base.
-base_worktree() {
-	worktree "$build/base" || return 1
-	[ "$(git -C "$build/base" rev-parse HEAD)" = "$(git -C "$tree" rev-parse base)" ] ||
-		git -C "$build/base" checkout -q -f --detach base
+# --- builds and boots
+
+# ccache_cc [COMPILER]: what make gets as CC
+# shellcheck disable=SC2120
+ccache_cc() {
+	local cc=${1:-${cross}gcc}
+	command -v ccache >/dev/null && echo "ccache $cc" || echo "$cc"
 }
 
-# private_apt DIR SUITE [ARCH]: the rest of the script's apt-get calls use a configuration
-# of their own in DIR, with SUITE from the mirror of the machine, for ARCH as Debian calls
-# it instead of the machine's. What the machine is set up for is not touched.
-private_apt() {
-	local dir=$1 suite=$2 arch=${3:-$(dpkg --print-architecture)} mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	command -v apt-get >/dev/null && [ -f $keyring ] || return 1
-	# shellcheck disable=SC2016
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
-		awk '$2 !~ /-/ { print $1; exit }')
-	[ -n "$mirror" ] || return 1
-	mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial "$dir"/etc
-	echo "deb [signed-by=$keyring] $mirror $suite main" >"$dir/etc/sources.list"
-	cat >"$dir/apt.conf" <<-END
-		APT::Architecture "$arch";
-		APT::Architectures { "$arch"; };
-		Dir::State "$dir/state";
-		Dir::State::status "/var/lib/dpkg/status";
-		Dir::Cache "$dir/cache";
-		Dir::Etc::SourceList "$dir/etc/sources.list";
-		Dir::Etc::SourceParts "/dev/null";
-		Dir::Etc::Preferences "/dev/null";
-		Dir::Etc::PreferencesParts "/dev/null";
-		APT::Sandbox::User "";
-		Debug::NoLocking "1";
-	END
-	export APT_CONFIG=$dir/apt.conf
-	apt-get update
+# mk SRC OUT ARGUMENT...: make, for the architecture of arch_vars, with make_args too.
+make_args=()
+mk() {
+	make -C "$1" O="$2" ARCH="$karch" ${cross:+CROSS_COMPILE="$cross"} CC="$(ccache_cc)" -j"$jobs" "${make_args[@]}" "${@:3}"
+}
+
+# objects SRC OUT FILE...: the objects of those of these sources that the configuration has,
+# as make lists them. They need not be built.
+objects() {
+	mk "$1" "$2" prepare >&2 || return 1
+	comm -12 <(printf '%s\n' "${@:3}" | sed -n 's/\.[cS]$/.o/p' | sort -u) \
+		<(mk "$1" "$2" -n -k kernel/ mm/ lib/ net/ "arch/$(sed 's/^\(x86\)_64$\|^i386$/x86/' <<<"$karch")/" 2>/dev/null |
+			sed -nE "s/.*echo '  (CC|AS) +(\[M\])? *([^ ']+\.o)'.*/\3/p" | sort -u)
+}
+
+# unmet OUT: what OUT/wanted has and OUT/.config has not.
+unmet() {
+	awk '{ if ($1 == "#") { name = $2; value = "n"; if ($NF != "set") next }
+		else { name = substr($0, 1, index($0, "=") - 1); value = substr($0, index($0, "=") + 1) } }
+		name !~ /^CONFIG_/ { next }
+		FNR == NR { has[name] = value; next }
+		{ is = name in has ? has[name] : "n" }
+		is != value && !(value == "" && is == "n") {
+			print substr(name, 8) "=" is ", wanted " value }' "$1/.config" "$1/wanted"
+}
+
+# configure SRC OUT FRAGMENT...: nothing to do if it was configured like this before.
+configure() {
+	local src=$1 out=$2
+	shift 2
+	mkdir -p "$out"
+	merge_fragments "$@" >"$out/wanted.new"
+	if [ ! -e "$out/.config" ] || ! cmp -s "$out/wanted.new" "$out/wanted"; then
+		cp "$out/wanted.new" "$out/.config"
+		mk "$src" "$out" olddefconfig || return 1
+		cp "$out/wanted.new" "$out/wanted"
+	fi
+	[ -z "$(unmet "$out")" ] || { rm "$out/wanted"; echo "error: not configured as wanted"; return 1; }
+}
+
+# boot OUT ARCH SECONDS ARGUMENT...: the KUnit suites of a kernel; the console is stdout.
+# BOOT_ARGS has more arguments of QEMU.
+boot() {
+	local out=$1 arch=$2 seconds=$3
+	shift 3
+	# A machine that is stuck may not heed the first signal.
+	# shellcheck disable=SC2086
+	timeout --foreground -k 5 "$seconds" "$top/scripts/qemu" "$arch" "$out" "kunit.enable=1 kunit_shutdown=reboot $*" \
+		-serial stdio ${BOOT_ARGS:-} </dev/null
 }

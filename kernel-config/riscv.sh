@@ -1,0 +1,9 @@
+# shellcheck shell=bash disable=SC2034,SC2100
+karch=riscv
+cross=riscv64-linux-gnu-
+target=Image
+image=arch/riscv/boot/Image
+console=ttyS0
+qemu=qemu-system-riscv64
+machine=(-machine virt -cpu rv64 -smp 4)
+packages="qemu-system-riscv|qemu-system-misc opensbi"
