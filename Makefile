@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The front door. Every verb is a script of the same name, or in its folder below tests/.
+# Each verb is a script of the same name in scripts/ or tests/.
 #
 #   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
 #   LINUX=<dir>	use this kernel source instead of fetching one
@@ -10,15 +10,17 @@ ARCH ?= x86_64
 #   FILTER=suite[.case]	run only these tests (make kunit)
 #   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
 #   KARGS=<arguments>	more arguments of the kernel (make kunit)
-#   QUICK=1	leave out what takes long (make bench, make bisect, make matrix)
+#   QUICK=1	leave out what takes long (make bench, make matrix)
 #   M="<mutant> ..."	only these (make mutants)
-#   CHECK=<part of a name>	only these checks (make static)
+#   CHECK=<pattern>	only these checks (make static)
+#   FROM=<version>	what to compare with (make range-diff)
+#   BASE=<dir or tag>	the new base (make rebase)
 #   BOOTS="kernel user"	only these boots (make suites)
 #   BOOT=1	boot each kernel instead (make bisect)
 #   C="<pattern> ..."	only these configurations (make matrix)
 #   KEEP=1	keep the kernels that were built (make matrix)
-#   FORCE=1	what passed once more (make matrix); drop commits (make tree)
-# What is set here is not for the kernel's make: M= means something else there.
+#   FORCE=1	run again what passed (make matrix); drop commits (make tree)
+# Not for the kernel's make, where M= means something else.
 MAKEOVERRIDES =
 export LINUX JOBS FILTER FORCE BOOT BOOTS FLAVOUR KARGS KERNEL QUICK KEEP TEXT_POKE_BUILD
 
@@ -39,20 +41,23 @@ tree:			## the patched kernel as a git tree in build/linux
 export:			## commits of build/linux to patches/ and series
 	@scripts/export
 
+rebase:			## the commits of build/linux onto another kernel (BASE=...)
+	@scripts/rebase "$(BASE)"
+
+range-diff:		## what has changed since a version, by git range-diff (FROM=v1)
+	@scripts/range-diff "$(FROM)"
+
 build:			## build the patched kernel (ARCH=...)
 	@scripts/tree && scripts/build $(ARCH)
 
-boot:			## boot the patched kernel to a prompt (ARCH=...)
+boot:			## boot the patched kernel to a shell (ARCH=...)
 	@scripts/boot $(ARCH)
 
-apply:			## apply the series in all supported ways and compare
+apply:			## apply the series in each way that the README names, and compare
 	@tests/apply/run
 
 static:			## checkpatch, sparse, coccinelle, W=1, clang, Sphinx, spelling (CHECK=..., ARCH=...)
 	@tests/static/run $(if $(filter command line,$(origin CHECK)),-c "$(CHECK)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
-
-failures:		## provoke what can go wrong, and see that it is said
-	@tests/failures/run
 
 bench:			## memory and work of base and patched kernel, side by side (ARCH=...)
 	@tests/bench/run $(ARCH)
@@ -63,7 +68,7 @@ coherence:		## the KUnit boots under a model of stale instruction fetch (ARCH=..
 suites:			## independent suites on base and patched kernel, side by side (ARCH=...)
 	@tests/suites/run $(ARCH)
 
-mutants:		## break the series on purpose and see the tests notice (M=name, ARCH=...)
+mutants:		## break the series on purpose; the tests must notice (M=name, ARCH=...)
 	@tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
 bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 boots them)
@@ -72,14 +77,11 @@ bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 b
 matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
 	@set -f; tests/matrix/run $(C)
 
-mbox:			## the series as mails in build/text-poke.mbox
+mbox:			## the series as mails: build/text-poke.mbox, and its postings: build/posting-*.mbox
 	@scripts/mbox
 
-send-dry-run:		## which mails each posting has, and who would get them; sends nothing
-	@scripts/send-dry-run
-
-trials:			## as another user, offline, interrupted, with a hostile configuration, a full disk
-	@tests/trials/run
+robustness:		## as another user, without a network, with a hostile configuration, interrupted
+	@tests/robustness
 
 # Where TEXT_POKE_BUILD is only a folder of the user, nothing is removed.
 ours = out=$${TEXT_POKE_BUILD:-build}; [ ! -e "$$out" ] || [ "$$out" = build ] || [ -e "$$out/tree.lock" ] || \
@@ -92,4 +94,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@$(ours); rm -rf "$$out"
 
-.PHONY: help kunit check failures tree export build boot apply static suites coherence bench mutants bisect matrix mbox send-dry-run trials clean distclean
+.PHONY: help kunit check tree export rebase range-diff build boot apply static suites coherence bench mutants bisect matrix mbox robustness clean distclean
