@@ -55,7 +55,7 @@ stage() {
 	_begin=$(date +%s)
 	while sleep 60 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
 		say "$_name ... $(wc -l <"$_log") lines of log"
-	done &
+	done 8>&- 9>&- &	# not the locks of fetch-qemu and tree
 	_ticker=$!
 	("$@") >"$_log" 2>&1 </dev/null || _rc=$?
 	kill "$_ticker" 2>/dev/null || true
@@ -124,6 +124,11 @@ worktree() {
 	elif [ $# -gt 1 ]; then
 		git -C "$1" checkout -q -f --detach "$commit"
 	fi
+}
+
+# Not "make kernelversion", which refuses a path with a space.
+kernel_version() {
+	awk '$2 == "=" { v[$1] = $3 } $1 == "EXTRAVERSION" { print v["VERSION"] "." v["PATCHLEVEL"] "." v["SUBLEVEL"] $3; exit }' "$tree/Makefile"
 }
 
 # apply_patches DIR PATCH...: onto the base, in a worktree with only the files of the patches;
