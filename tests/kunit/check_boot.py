@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Check one boot of the KUnit suites by its console log.
 
-usage: check-boot BOOT BUILD_DIR CONSOLE [TSV]
-       check-boot --case SUITE.CASE CONSOLE
+usage: check_boot.py BOOT BUILD_DIR CONSOLE [TSV]
+       check_boot.py --case SUITE.CASE CONSOLE
 
 kunit.py parses the log, but calls a boot in which everything was skipped a success, and takes
 no notice of what else the kernel prints. Each suite that BUILD_DIR/.config has must run, no
@@ -32,7 +32,7 @@ BAD = re.compile(r"""
   | Unable\ to\ handle\ kernel | general\ protection\ fault | KASAN: | UBSAN: | KCSAN:
   | Checked\ W\+X\ mappings:\ FAILED | insecure\ W\+X\ mapping
   | sleeping\ function\ called | refcount_t: | list_(add|del)\ corruption
-  | selftest.*(fail|FAIL) | self-tests?.*FAIL
+  | code-patching:\ test\ failed | selftest.*(fail|FAIL) | self-tests?.*FAIL
 """, re.X)
 # pseries without a disk has an empty nvram, and says so.
 GOOD = re.compile(r"WARNING: nvram corruption detected")
