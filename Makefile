@@ -50,9 +50,6 @@ range-diff:		## what has changed since a version, by git range-diff (FROM=v1)
 build:			## build the patched kernel (ARCH=...)
 	@scripts/tree && scripts/build $(ARCH)
 
-boot:			## boot the patched kernel to a shell (ARCH=...)
-	@scripts/boot $(ARCH)
-
 apply:			## apply the series in each way that the README names, and compare
 	@tests/apply/run
 
@@ -94,4 +91,4 @@ clean:			## remove what was built, keep what was fetched
 distclean:		## remove everything that is not in the repository
 	@$(ours); rm -rf "$$out"
 
-.PHONY: help kunit check tree export rebase range-diff build boot apply static suites coherence bench mutants bisect matrix mbox robustness clean distclean
+.PHONY: help kunit check tree export rebase range-diff build apply static suites coherence bench mutants bisect matrix mbox robustness clean distclean
