@@ -24,7 +24,7 @@ int main(void)
 	start = now();
 	for (int i = 0; i < CALLS; i++)
 		syscall(__NR_getppid);
-	printf("bench: syscall-instructions %lld/%d\n", now() - start, CALLS);
+	printf("bench: a system call: instructions = %lld/%d\n", now() - start, CALLS);
 	printf("bench: done\n");
 	reboot(RB_AUTOBOOT);
 	return 1;

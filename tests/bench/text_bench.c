@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory and work that pieces of code cost, by each way that a kernel has to
- * allocate memory for them. Built into the base and into the patched kernel
- * (TEXT_BENCH_SHARED) by tests/bench/run, runs at the end of start-up, prints
- * lines "bench: NAME VALUE", and ends.
+ * Memory and work that pieces of code cost. Built into the base and into the patched
+ * kernel (TEXT_BENCH_SHARED) by tests/bench/run, runs at the end of start-up, prints
+ * lines "bench: NAME = VALUE/NUMBER", and ends. Rows with one name are compared.
  *
  * With QEMU's -icount shift=0 a nanosecond of the guest is an instruction.
  */
 #include <linux/bpf.h>
-#include <linux/cpumask.h>
 #include <linux/execmem.h>
 #include <linux/fdtable.h>
 #include <linux/filter.h>
@@ -24,26 +22,33 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
-#include <linux/preempt.h>
+#include <linux/perf_event.h>
+#include <linux/prandom.h>
 #include <linux/rcupdate.h>
 #include <linux/reboot.h>
-#include <linux/sched.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/set_memory.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
 #include <linux/text-patching.h>
 #include <linux/timekeeping.h>
+#include <linux/uio.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 #include <trace/events/sched.h>
 
+#ifdef TEXT_BENCH_SHARED
+#define SERIES	true
+#else
+#define SERIES	false
+#endif
 #define OPS	200	/* operations that are timed */
-#define CHURN	2000	/* objects that come and go */
 #define CODE	SZ_1M	/* what is written at most */
+#define MANY	1000000	/* objects at most */
 
-/* text_bench.quick: nothing with more than 10,000 of anything, no rejected ways. */
+/* text_bench.quick: nothing with more than 10,000 of anything. */
 static bool quick;
 module_param(quick, bool, 0);
 /* text_bench.sync_only: nothing but what depends on the number of CPUs. */
@@ -57,134 +62,82 @@ static bool off;
 module_param(off, bool, 0);
 
 int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
+extern const struct bpf_link_ops bpf_struct_ops_link_lops;
 
 static u8 *code;
 static void **live;
 static size_t *sizes;
+static bool one_cpu;
+static struct rnd_state rnd;
 
-/* Half below 500 bytes, three quarters below 2 KiB, as measured for BPF. */
-static size_t field_size(unsigned int i)
+static __printf(3, 4) void result(long v, unsigned int n, const char *fmt, ...)
 {
-	static const size_t some[] = { 64, 120, 200, 256, 320, 400, 440, 480,
-				       560, 800, 1200, 1800, 2200, 2600, 3000, 4000 };
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
 
-	return some[(i * 7) % ARRAY_SIZE(some)];
+	va_start(args, fmt);
+	vaf.va = &args;
+	pr_info("bench: %pV = %ld/%u\n", &vaf, v, n);
+	va_end(args);
 }
 
-/* Of all that BPF, kprobes and ftrace have, without the long ones. */
-#define MIXED	1
-
-static size_t size_of(size_t size, unsigned int i)
+/* Says which row is missing. */
+static bool failed(bool it_did, const char *what)
 {
-	static const size_t mixed[] = { 8, 16, 24, 64, 100, 128, 200, 256 };
-
-	return size == MIXED ? mixed[(i * 5) % ARRAY_SIZE(mixed)] : size ?: field_size(i);
+	if (it_did)
+		pr_info("bench: FAILED: %s\n", what);
+	return it_did;
 }
 
-/* A page or more for each piece, as ftrace and others do. */
-static void *pages_alloc(size_t size)
-{
-	return execmem_is_rox(EXECMEM_BPF) ? execmem_alloc_rw(EXECMEM_BPF, size) :
-					     execmem_alloc(EXECMEM_BPF, size);
-}
+#define TIMED(n, what) ({						\
+	u64 start_ = ktime_get_ns();					\
+	for (unsigned int i_ = 0; i_ < (n); i_++) {			\
+		what;							\
+	}								\
+	(long)(ktime_get_ns() - start_);				\
+})
 
-static int pages_write(void *p, size_t size)
-{
-	memcpy(p, code, size);
-	flush_icache_range((unsigned long)p, (unsigned long)p + size);
-	if (execmem_is_rox(EXECMEM_BPF))
-		return execmem_restore_rox(p, size);
-	set_vm_flush_reset_perms(p);
-	return set_memory_rox((unsigned long)p, PAGE_ALIGN(size) >> PAGE_SHIFT);
-}
+/* --- what can be counted ------------------------------------------------------ */
 
-static void pages_free(void *p, size_t size)
-{
-	execmem_free(p);
-}
-
-#ifndef TEXT_BENCH_SHARED
-static void fill(void *p, unsigned int size)
-{
-	memset(p, 0, size);
-}
-
-/* What BPF does: a bitmap for each 2 MB. */
-static void *pack_alloc(size_t size)
-{
-	return bpf_prog_pack_alloc(size, fill, false);
-}
-
-static int pack_write(void *p, size_t size)
-{
-	void *ret = bpf_arch_text_copy(p, code, size);
-
-	return IS_ERR_OR_NULL(ret) ? -EIO : 0;
-}
-
-static void pack_free(void *p, size_t size)
-{
-	bpf_prog_pack_free(p, size);
-}
-#else
-static void *shared_alloc(size_t size)
-{
-	return execmem_text_alloc(EXECMEM_BPF, size, 8);
-}
-
-static int shared_write(void *p, size_t size)
-{
-	/* Whole instructions. */
-	return text_poke_copy(p, code, ALIGN(size, 4));
-}
-
-static void shared_free(void *p, size_t size)
-{
-	execmem_text_free(p);
-}
-#endif
-
-static const struct way {
-	const char *name;
-	void *(*alloc)(size_t size);
-	int (*write)(void *p, size_t size);
-	void (*free)(void *p, size_t size);
-} ways[] = {
-	{ "pages", pages_alloc, pages_write, pages_free },
-#ifdef TEXT_BENCH_SHARED
-	{ "shared", shared_alloc, shared_write, shared_free },
-#else
-	{ "pack", pack_alloc, pack_write, pack_free },
-#endif
-};
-
-/* What each kernel has of its own came last. */
-static const struct way * const own = &ways[ARRAY_SIZE(ways) - 1];
+enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, NR_KINDS };
+static const char * const kinds[] = { "broadcasts", "TLB flushes", "attribute changes",
+				      "grows", "shrinks", "perf records", "bytes for perf" };
 
 /* Calls of functions that reach beyond this CPU, or change a mapping. */
 static const struct counted {
-	const char *what, *symbol;
+	int kind;
+	const char *symbol;
 } counted[] = {
-	{ "broadcasts", "smp_call_function_many_cond" },
-	{ "broadcasts", "sbi_remote_fence_i" },
-	{ "tlb-flushes", "flush_tlb_kernel_range" },
-	{ "tlb-flushes", "flush_tlb_all" },
-	{ "tlb-flushes", "radix__flush_tlb_kernel_range" },
-	{ "tlb-flushes", "cpa_flush" },
-	{ "attribute-changes", "change_page_attr_set_clr" },
-	{ "attribute-changes", "change_memory_common" },
-	{ "attribute-changes", "__change_memory_common" },
-	{ "attribute-changes", "__set_memory" },
-	{ "attribute-changes", "change_memory_attr" },
+	{ BROADCASTS, "smp_call_function_many_cond" },
+	{ BROADCASTS, "sbi_remote_fence_i" },
+	{ FLUSHES, "flush_tlb_kernel_range" },
+	{ FLUSHES, "flush_tlb_all" },
+	{ FLUSHES, "radix__flush_tlb_kernel_range" },
+	{ FLUSHES, "cpa_flush" },
+	{ CHANGES, "change_page_attr_set_clr" },
+	{ CHANGES, "change_memory_common" },
+	{ CHANGES, "__change_memory_common" },
+	{ CHANGES, "__set_memory" },
+	{ CHANGES, "change_memory_attr" },
+	/* The pools of the series, the packs of the base. */
+	{ GROWS, "execmem_alloc_traps" },
+	{ GROWS, "bpf_jit_alloc_exec" },
+	{ SHRINKS, "execmem_free_traps" },
+	{ SHRINKS, "bpf_jit_free_exec" },
+	{ RECORDS, "perf_output_begin" },
 };
 
 static struct kprobe probes[ARRAY_SIZE(counted)];
-static atomic_long_t hits[ARRAY_SIZE(counted)];
-static bool counting[ARRAY_SIZE(counted)];
+static atomic_long_t hits[NR_KINDS];
+static bool known[NR_KINDS];
 
 static int hit(struct kprobe *p, struct pt_regs *regs)
 {
-	atomic_long_inc(&hits[p - probes]);
+	int kind = counted[p - probes].kind;
+
+	atomic_long_inc(&hits[kind]);
+	if (kind == RECORDS)
+		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[RECORD_BYTES]);
 	return 0;
 }
 NOKPROBE_SYMBOL(hit);
@@ -192,27 +145,10 @@ NOKPROBE_SYMBOL(hit);
 static void counters_start(void)
 {
 	for (int i = 0; i < ARRAY_SIZE(counted); i++) {
-		probes[i] = (struct kprobe){
-			.symbol_name = counted[i].symbol,
-			.pre_handler = hit,
-		};
-		counting[i] = !register_kprobe(&probes[i]);
+		probes[i].symbol_name = counted[i].symbol;
+		probes[i].pre_handler = hit;
+		known[counted[i].kind] |= !register_kprobe(&probes[i]);
 	}
-}
-
-/* Several symbols of one kind: what the architecture has. */
-static long count_of(const char *what, bool *known)
-{
-	long n = 0;
-
-	*known = false;
-	for (int i = 0; i < ARRAY_SIZE(counted); i++) {
-		if (strcmp(counted[i].what, what) || !counting[i])
-			continue;
-		*known = true;
-		n += atomic_long_read(&hits[i]);
-	}
-	return n;
 }
 
 /* Let workers and grace periods do what the last operations left to them. */
@@ -227,37 +163,28 @@ static void settle(void)
 	}
 }
 
-#ifdef CONFIG_ARCH_HAS_EXECMEM_ROX
 /*
  * Bytes in the cache of huge pages that nobody has been given. They are counted as
  * free, or what the first user of a huge page needs would hide what the others do.
  */
 static unsigned long rox_free_bytes(void)
 {
+	unsigned long bytes = 0;
+#ifdef CONFIG_ARCH_HAS_EXECMEM_ROX
 	struct {
 		struct mutex mutex;
 		struct maple_tree busy_areas;
 		struct maple_tree free_areas;
 	} *cache = (void *)kallsyms_lookup_name("execmem_cache");
-	unsigned long bytes = 0;
 	void *area;
-
-	if (WARN_ON_ONCE(!cache))
-		return 0;
 
 	guard(mutex)(&cache->mutex);
 	MA_STATE(mas, &cache->free_areas, 0, ULONG_MAX);
 	mas_for_each(&mas, area, ULONG_MAX)
 		bytes += mas.last - mas.index + 1;
-
+#endif
 	return bytes;
 }
-#else
-static unsigned long rox_free_bytes(void)
-{
-	return 0;
-}
-#endif
 
 /* Of vmalloc memory; to the page, so with what CPUs have not summed up yet. */
 static unsigned long executable_bytes(void)
@@ -279,235 +206,313 @@ static unsigned long executable_bytes(void)
 static unsigned long free_bytes(void)
 {
 	drain_local_pages(NULL);
-	return global_zone_page_state(NR_FREE_PAGES) * PAGE_SIZE + rox_free_bytes();
+	return global_zone_page_state(NR_FREE_PAGES) * PAGE_SIZE;
 }
 
-static const char * const kinds[] = { "broadcasts", "tlb-flushes", "attribute-changes" };
-#define NR_KINDS ARRAY_SIZE(kinds)
-
-static void bench(const struct way *w, size_t size, unsigned int n)
+/* Nanoseconds that tasks have run: this one, and the workers that it leaves work to. */
+static long busy_ns(void)
 {
-	unsigned long held, mem;
-	long before[NR_KINDS];
-	char name[48];
-	unsigned int i;
-	bool known;
-	u64 start;
+	struct task_struct *p, *t;
+	u64 ns = 0;
+
+	guard(rcu)();
+	for_each_process_thread(p, t)
+		ns += task_sched_runtime(t);
+
+	return ns;
+}
+
+/* What is done between start and end. */
+struct usage {
+	long held, mem, busy, counts[NR_KINDS];
+};
+/* What end costs itself. */
+static long usage_busy;
+static bool perf_listens;
+
+static void usage_start(struct usage *u)
+{
+	settle();
+	u->held = executable_bytes();
+	u->mem = free_bytes() + rox_free_bytes();
+	for (int k = 0; k < NR_KINDS; k++)
+		u->counts[k] = atomic_long_read(&hits[k]);
+	u->busy = busy_ns();
+}
+
+#define NO_MEMORY	(-1)
+
+/* @n times; @data bytes of vmalloc memory are no code. A few say nothing about time. */
+static __printf(4, 5) void usage_end(struct usage *u, unsigned int n, long data,
+				     const char *fmt, ...)
+{
+	char name[96];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(name, sizeof(name), fmt, args);
+	va_end(args);
+	settle();
+	if (one_cpu) {
+		if (n >= 10)
+			result(busy_ns() - u->busy - usage_busy, n, "%s: instructions", name);
+		if (data >= 0) {
+			result(executable_bytes() - u->held - data, n,
+			       "%s: bytes of executable memory", name);
+			result(u->mem - free_bytes() - rox_free_bytes(), n, "%s: bytes in all", name);
+		}
+		return;
+	}
+	known[RECORD_BYTES] = known[RECORDS];
+	for (int k = 0; k < NR_KINDS; k++) {
+		if (known[k] && perf_listens == (k >= RECORDS))
+			result(atomic_long_read(&hits[k]) - u->counts[k], n, "%s: %s", name, kinds[k]);
+	}
+}
+
+/* --- the allocators ----------------------------------------------------------- */
+
+/* Half below 500 bytes, three quarters below 2 KiB, as measured for BPF; 1152 on average. */
+static size_t field_size(unsigned int i)
+{
+	static const size_t some[] = { 64, 120, 200, 256, 320, 400, 440, 480,
+				       560, 800, 1200, 1800, 2200, 2600, 3000, 4000 };
+
+	return some[(i * 7) % ARRAY_SIZE(some)];
+}
+
+#define PROGRAM	0
+/* Every second one is a slot or a trampoline. */
+#define MIXED	1
+
+static size_t size_of(size_t size, unsigned int i)
+{
+	static const size_t some[] = { 8, 16, 24, 40, 64, 100, 180, 256 };
 
 	if (size == MIXED)
-		snprintf(name, sizeof(name), "%s-mixed-%u", w->name, n);
-	else if (size)
-		snprintf(name, sizeof(name), "%s-%zu-%u", w->name, size, n);
-	else
-		snprintf(name, sizeof(name), "%s-field-%u", w->name, n);
-	settle();
-	held = executable_bytes();
-	mem = free_bytes();
-	for (i = 0; i < n; i++) {
-		sizes[i] = size_of(size, i);
-		live[i] = w->alloc(sizes[i]);
-		if (!live[i] || w->write(live[i], sizes[i])) {
-			pr_info("bench: %s failed at %u\n", name, i);
-			n = live[i] ? i + 1 : i;
-			goto out;
-		}
-	}
-	settle();
-	pr_info("bench: %s-held %lu\n", name, executable_bytes() - held);
-	pr_info("bench: %s-memory %ld\n", name, (long)(mem - free_bytes()));
+		return i % 2 ? field_size(i / 2) : some[i / 2 % ARRAY_SIZE(some)];
 
-	if (n < 1000)
+	return size ?: field_size(i);
+}
+
+#ifndef TEXT_BENCH_SHARED
+/* What BPF does: a bitmap for each 2 MB. */
+static void *own_alloc(size_t size)
+{
+	return bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false);
+}
+
+static int own_write(void *p, size_t size)
+{
+	return IS_ERR_OR_NULL(bpf_arch_text_copy(p, code, size)) ? -EIO : 0;
+}
+
+#define own_free(p, size)		bpf_prog_pack_free(p, size)
+#define image_alloc			arch_alloc_bpf_trampoline
+#define image_protect			arch_protect_bpf_trampoline
+#define image_free			arch_free_bpf_trampoline
+#define ops_image_size(used)		PAGE_SIZE
+#define prepare_trampoline		bpf_struct_ops_prepare_trampoline
+#define finalize			bpf_jit_binary_pack_finalize
+#define DEFINE_TEXT_POKE_BATCH(name)
+#define text_poke_batch_end(batch)	do { } while (0)
+#else
+/* Programs have 128 MB on riscv, slots have more. */
+static void *own_alloc(size_t size)
+{
+	return execmem_text_alloc(EXECMEM_KPROBES, size, size < 64 ? 8 : size % 3 ? 64 : 16);
+}
+
+static int own_write(void *p, size_t size)
+{
+	return text_poke_copy(p, code, size);
+}
+
+#define own_free(p, size)		execmem_text_free(EXECMEM_KPROBES, p)
+#define image_alloc			bpf_image_alloc
+#define image_protect			bpf_image_protect
+#define image_free			bpf_image_free
+#define ops_image_size			bpf_struct_ops_image_size
+#define prepare_trampoline(...)		bpf_struct_ops_prepare_trampoline(&batch, __VA_ARGS__)
+#define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
+#endif
+
+static void *pages_alloc(void)
+{
+	return execmem_is_rox(EXECMEM_BPF) ? execmem_alloc_rw(EXECMEM_BPF, 64) :
+					     execmem_alloc(EXECMEM_BPF, 64);
+}
+
+static int pages_write(void *p)
+{
+	memcpy(p, code, 64);
+	flush_icache_range((unsigned long)p, (unsigned long)p + 64);
+	if (execmem_is_rox(EXECMEM_BPF))
+		return execmem_restore_rox(p, 64);
+	set_vm_flush_reset_perms(p);
+	return set_memory_rox((unsigned long)p, 1);
+}
+
+static unsigned int fill(unsigned int n, size_t size, bool write)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		sizes[i] = size_of(size, i);
+		live[i] = own_alloc(sizes[i]);
+		if (failed(!live[i] || (write && own_write(live[i], sizes[i])), "fill"))
+			return i + !!live[i];
+	}
+
+	return n;
+}
+
+static void free_all(unsigned int n)
+{
+	while (n--)
+		own_free(live[n], sizes[n]);
+}
+
+/* Object @at goes, another one comes. */
+static bool replace(unsigned int at, size_t size, bool write)
+{
+	own_free(live[at], sizes[at]);
+	sizes[at] = size;
+	live[at] = own_alloc(size);
+
+	return !failed(!live[at] || (write && own_write(live[at], size)), "replace");
+}
+
+static void bench(size_t size, unsigned int n)
+{
+	const char *what = size == MIXED ? "of mixed sizes" : "of 64 bytes";
+	unsigned int done, ops = max(10 * OPS, n / 10);
+	struct usage u;
+
+	usage_start(&u);
+	done = fill(n, size, n <= 10000);
+	usage_end(&u, n, 0, "%u objects %s", n, what);
+	if (done < n || n < 1000)
 		goto out;
 
+	/* Holes of all sizes. */
 	if (size == MIXED) {
-		/* Holes of all sizes. */
-		for (i = 0; i < n; i++) {
-			unsigned int at = (i * 7919) % n;
-
-			w->free(live[at], sizes[at]);
-			sizes[at] = size_of(size, i + at);
-			live[at] = w->alloc(sizes[at]);
-			if (!live[at]) {
-				pr_info("bench: %s failed\n", name);
+		usage_start(&u);
+		for (unsigned int i = 0; i < n; i++) {
+			if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), false))
 				goto out;
-			}
 			if (i % 1000 == 0)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
-		settle();
-		pr_info("bench: %s-churned-memory %ld\n", name, (long)(mem - free_bytes()));
+		usage_end(&u, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what);
 	}
 
-	/* Free one, allocate and write one: the live ones stay as many. */
-	for (int k = 0; k < NR_KINDS; k++)
-		before[k] = count_of(kinds[k], &known);
-	start = ktime_get_ns();
-	for (i = 0; i < OPS; i++) {
-		unsigned int at = (i * 7919) % n;
-
-		w->free(live[at], sizes[at]);
-		live[at] = w->alloc(sizes[at]);
-		if (!live[at] || w->write(live[at], sizes[at])) {
-			pr_info("bench: %s failed\n", name);
+	/* The live ones stay as many. */
+	usage_start(&u);
+	for (unsigned int i = 0; i < ops; i++) {
+		if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), true))
 			break;
-		}
 	}
-	pr_info("bench: %s-instructions %llu\n", name, (ktime_get_ns() - start) / OPS);
-	settle();
-	for (int k = 0; k < NR_KINDS; k++) {
-		long c = count_of(kinds[k], &known) - before[k];
-
-		if (known)
-			pr_info("bench: %s-%s %ld/%d\n", name, kinds[k], c, OPS);
-	}
+	usage_end(&u, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what);
 out:
-	for (i = 0; i < n; i++)
-		w->free(live[i], sizes[i]);
-	settle();
-	pr_info("bench: %s-left %ld\n", name, (long)(executable_bytes() - held));
+	free_all(done);
 }
 
-/*
- * The bookkeeping alone, with an entry of a maple tree for each object: what the
- * shared allocator could use instead of its bitmaps.
- */
-static void bench_maple(size_t size, unsigned int n)
+/* A page for each piece, as ftrace and others do: what it is compared with. */
+static void bench_pages(unsigned int n)
 {
-	struct maple_tree mt;
-	unsigned long at, mem, total = 0;
-	unsigned int i;
-	char name[32];
-	u64 start;
+	struct usage u;
 
-	snprintf(name, sizeof(name), "maple-%s-%u", size ? "64" : "field", n);
-	mt_init_flags(&mt, MT_FLAGS_ALLOC_RANGE);
-	for (i = 0; i < n; i++)
-		total += size_of(size, i);
-	settle();
-	mem = free_bytes();
-	for (i = 0; i < n; i++) {
-		if (mtree_alloc_range(&mt, &at, &mt, size_of(size, i), 0, 2 * total, GFP_KERNEL))
-			break;
-		live[i] = (void *)at;
+	usage_start(&u);
+	for (int i = 0; i < n; i++) {
+		live[i] = pages_alloc();
+		if (failed(!live[i] || pages_write(live[i]), "pages"))
+			return;
 	}
-	settle();
-	pr_info("bench: %s-memory %ld\n", name, (long)(mem - free_bytes()));
-	start = ktime_get_ns();
-	for (i = 0; i < OPS; i++) {
-		unsigned int o = (i * 7919) % n;
-
-		mtree_erase(&mt, (unsigned long)live[o]);
-		if (mtree_alloc_range(&mt, &at, &mt, size_of(size, o), 0, 2 * total, GFP_KERNEL))
-			break;
-		live[o] = (void *)at;
+	usage_end(&u, n, 0, "a page each: %u objects of 64 bytes", n);
+	usage_start(&u);
+	for (int i = 0; i < OPS; i++) {
+		execmem_free(live[i % n]);
+		live[i % n] = pages_alloc();
+		failed(!live[i % n] || pages_write(live[i % n]), "pages");
 	}
-	pr_info("bench: %s-instructions %llu\n", name, (ktime_get_ns() - start) / OPS);
-	mtree_destroy(&mt);
-	settle();
+	usage_end(&u, OPS, NO_MEMORY, "a page each: free + allocate + write, %u objects of 64 bytes", n);
+	while (n--)
+		execmem_free(live[n]);
 }
 
-/*
- * Small programs come and go: how many broadcasts this takes for each 64 KiB that is
- * freed and used again, and how many of them the allocation sends.
- */
-static void bench_churn(const struct way *w, unsigned int kb)
+/* Small programs come and go: what each 64 KiB cost that are freed and used again. */
+static void bench_churn(unsigned int kb)
 {
-	unsigned long held = 0, freed = 0;
-	long sent, by_alloc = 0;
-	unsigned int n = 0;
-	bool known;
+	unsigned int n = kb * 1000 / 1152;
+	unsigned long freed = 0;
+	struct usage u;
 
-	settle();
-	while (held < kb * 1000) {
-		sizes[n] = field_size(n);
-		live[n] = w->alloc(sizes[n]);
-		if (!live[n] || w->write(live[n], sizes[n])) {
-			pr_info("bench: churn-%u failed at %u\n", kb, n);
-			n += !!live[n];
-			goto out;
-		}
-		held += sizes[n++];
-	}
-	settle();
-	sent = count_of("broadcasts", &known);
-	for (unsigned int i = 0; i < CHURN; i++) {
-		unsigned int at = (i * 7919) % n;
+	fill(n, PROGRAM, false);
+	usage_start(&u);
+	for (unsigned int i = 0; i < 10 * OPS; i++) {
+		unsigned int at = i * 7919 % n;
 
-		w->free(live[at], sizes[at]);
 		freed += sizes[at];
-		sizes[at] = field_size(i);
-		by_alloc -= count_of("broadcasts", &known);
-		live[at] = w->alloc(sizes[at]);
-		by_alloc += count_of("broadcasts", &known);
-		if (!live[at] || w->write(live[at], sizes[at])) {
-			pr_info("bench: churn-%u failed\n", kb);
-			goto out;
-		}
+		if (!replace(at, field_size(i), true))
+			break;
 		/* Let the worker trap what was freed: time passes between programs. */
 		if (i % 100 == 99)
 			schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 	}
-	sent = count_of("broadcasts", &known) - sent;
-	if (known) {
-		pr_info("bench: churn-%u-broadcasts %ld/%lu\n", kb, sent * 64, freed / SZ_1K);
-		pr_info("bench: churn-%u-alloc-broadcasts %ld/%lu\n", kb, by_alloc * 64, freed / SZ_1K);
-	}
-out:
-	while (n--)
-		w->free(live[n], sizes[n]);
-	settle();
+	usage_end(&u, freed / SZ_64K, NO_MEMORY, "64 KiB of programs freed and used again, %u KB live", kb);
+	free_all(n);
 }
 
-/*
- * 200 KB of programs are loaded and unloaded again, 100 times, beside 50 KB that stay.
- * After the first time everything should be there.
- */
-static void bench_rounds(const struct way *w)
+/* Programs come and go, beside others that stay. After the first time all should be there. */
+static void bench_rounds(void)
 {
-	long before[NR_KINDS];
-	unsigned int n = 0, baseline = 0;
-	unsigned long held = 0;
-	bool known;
+	const unsigned int baseline = 50 * 1000 / 1152, all = 250 * 1000 / 1152;
+	struct usage u;
 
-	settle();
-	for (int round = -1; round <= 100; round++) {
-		unsigned long limit = round < 0 ? 50 * 1000 : 250 * 1000;
-
-		if (round == 1) {
-			for (int k = 0; k < NR_KINDS; k++)
-				before[k] = count_of(kinds[k], &known);
-		}
-		while (held < limit) {
-			sizes[n] = field_size(n);
-			live[n] = w->alloc(sizes[n]);
-			if (!live[n] || w->write(live[n], sizes[n])) {
-				pr_info("bench: rounds failed at %u\n", n);
-				n += !!live[n];
-				goto out;
-			}
-			held += sizes[n++];
-		}
-		if (round < 0) {
-			baseline = n;
-			continue;
-		}
-		while (n > baseline) {
-			held -= sizes[--n];
-			w->free(live[n], sizes[n]);
-		}
+	fill(all, PROGRAM, false);
+	for (int round = 0; round <= 100; round++) {
+		if (round == 1)
+			usage_start(&u);
+		for (int i = baseline; i < all; i++)
+			own_free(live[i], sizes[i]);
 		schedule_timeout_uninterruptible(msecs_to_jiffies(50));
+		for (int i = baseline; i < all; i++) {
+			live[i] = own_alloc(sizes[i]);
+			failed(!live[i] || own_write(live[i], sizes[i]), "rounds");
+		}
 	}
-	for (int k = 0; k < NR_KINDS; k++) {
-		long c = count_of(kinds[k], &known) - before[k];
-
-		if (known)
-			pr_info("bench: rounds-%s %ld/100\n", kinds[k], c);
-	}
-out:
-	while (n--)
-		w->free(live[n], sizes[n]);
-	settle();
+	usage_end(&u, 100, NO_MEMORY, "load and unload 200 KB of programs once more");
+	free_all(all);
 }
+
+/* What the system gets back of code that was freed. */
+static void bench_pressure(unsigned int n)
+{
+	static const char * const when[] = { "at once", "12 s later", "under pressure" };
+	long before;
+
+	for (int w = 0; w < ARRAY_SIZE(when); w++) {
+		settle();
+		before = free_bytes();
+		fill(n, MIXED, false);
+		/* All but every 16th at first. */
+		for (int all = 0; all < 2; all++) {
+			for (unsigned int i = 0; i < n; i++) {
+				if (all == !(i % 16))
+					own_free(live[i], sizes[i]);
+			}
+			settle();
+			if (w == 1)
+				schedule_timeout_uninterruptible(12 * HZ);
+			else if (w == 2)
+				drop_slab();
+			settle();
+			result(before - free_bytes(), n, "%s of %u objects freed: bytes of each that stay, %s",
+			       all ? "all" : "15/16", n, when[w]);
+		}
+	}
+}
+
+/* --- what a write costs ------------------------------------------------------- */
 
 /*
  * The longest stretch with interrupts off, in instructions: how late the interrupt of
@@ -546,7 +551,8 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 	return HRTIMER_RESTART;
 }
 
-static void bench_irqs_off(const struct way *w, void *p, size_t len)
+/* Returns whether it can be measured: others have short stretches. */
+static bool bench_irqs_off(void *p, size_t len)
 {
 	u64 start = ktime_get_ns();
 
@@ -559,7 +565,7 @@ static void bench_irqs_off(const struct way *w, void *p, size_t len)
 	/* A long write may have one stretch: enough of them. */
 	for (int i = 0; i < 100 || ktime_get_ns() - start < 50 * NSEC_PER_MSEC; i++) {
 		if (len)
-			w->write(p, len);
+			own_write(p, len);
 		else
 			cpu_relax();
 	}
@@ -567,186 +573,51 @@ static void bench_irqs_off(const struct way *w, void *p, size_t len)
 
 	if (!len)
 		late_entry = late_least;
-	if (late_counted)
-		pr_info("bench: bulk-%zu-irqs-off %llu\n", len,
-			max(late_most, late_entry) - late_entry);
-	else
-		pr_info("bench: bulk-%zu-irqs-off failed\n", len);
+	late_most = max(late_most, late_entry) - late_entry;
+	if (failed(!late_counted || (!len && late_most > 1000), "interrupts off"))
+		return false;
+	result(late_most, 1, "write %zu bytes: longest stretch with interrupts off", len);
+	return true;
 }
 
 /* Parts of a large object, from the start of a page on. */
-static void bench_bulk(const struct way *w)
+static void bench_writes(void)
 {
 	static const size_t lens[] = { 8, 64, SZ_4K, SZ_64K, CODE };
-	void *p = w->alloc(CODE + PAGE_SIZE), *at = PTR_ALIGN(p, PAGE_SIZE);
+	void *p = own_alloc(CODE + PAGE_SIZE), *at = PTR_ALIGN(p, PAGE_SIZE);
+	bool bad = !p;
 
-	if (!p) {
-		pr_info("bench: bulk failed\n");
+	if (failed(bad, "writes"))
 		return;
-	}
-	for (int l = 0; l < ARRAY_SIZE(lens); l++) {
-		u64 start = ktime_get_ns();
-
-		for (int i = 0; i < OPS / 10; i++) {
-			if (w->write(at, lens[l]))
-				pr_info("bench: bulk-%zu failed\n", lens[l]);
-		}
-		pr_info("bench: bulk-%zu-instructions %llu\n", lens[l],
-			(ktime_get_ns() - start) / (OPS / 10));
-	}
+	for (int l = 0; l < ARRAY_SIZE(lens); l++)
+		result(TIMED(20, bad |= own_write(at, lens[l])), 20,
+		       "write %zu bytes: instructions", lens[l]);
 	/* Timers of the highest resolution there is, or it says nothing. */
-	if (hrtimer_resolution == 1) {
-		bench_irqs_off(w, at, 0);
+	if (hrtimer_resolution == 1 && bench_irqs_off(at, 0)) {
 		for (int l = 0; l < ARRAY_SIZE(lens); l++)
-			bench_irqs_off(w, at, lens[l]);
+			bench_irqs_off(at, lens[l]);
 	}
-	w->free(p, CODE + PAGE_SIZE);
-}
-
 #ifdef TEXT_BENCH_SHARED
-/* What a write consists of besides the copy. */
-static void bench_parts(void)
-{
-	void *p = shared_alloc(SZ_4K);
+	/* What a write consists of besides the copy. */
 	struct page **pages;
-	bool known;
-	u64 start;
+	size_t len = 64;
 
-	if (!p)
-		return;
-	known = !shared_write(p, 64);
-
-	start = ktime_get_ns();
-	for (int i = 0; i < OPS; i++) {
-		mutex_lock(&text_mutex);
-		mutex_unlock(&text_mutex);
-	}
-	pr_info("bench: part-lock-instructions %llu\n", (ktime_get_ns() - start) / OPS);
-
-	start = ktime_get_ns();
-	for (int i = 0; i < OPS; i++)
-		known &= !execmem_find_pages(p, 64, &pages);
-	pr_info("bench: part-check-instructions %llu\n", (ktime_get_ns() - start) / OPS);
-
+	result(TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex)), OPS,
+	       "part of a write: text_mutex: instructions");
+	result(TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages)), OPS,
+	       "part of a write: the check: instructions");
 	/* Elsewhere it is no memcmp(). */
-	if (IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS)) {
-		start = ktime_get_ns();
-		for (int i = 0; i < OPS; i++) {
-			size_t len = 64;
-
-			OPTIMIZER_HIDE_VAR(len);
-			known &= !memcmp(p, code, len);
-		}
-		pr_info("bench: part-compare-instructions %llu\n", (ktime_get_ns() - start) / OPS);
-	}
-	if (!known)
-		pr_info("bench: part failed\n");
-
-	start = ktime_get_ns();
-	for (int i = 0; i < OPS; i++)
-		text_poke_sync();
-	pr_info("bench: part-sync-instructions %llu\n", (ktime_get_ns() - start) / OPS);
-
-	shared_free(p, SZ_4K);
-}
-#else
-static void bench_parts(void) { }
+	if (IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
+		result(TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len)), OPS,
+		       "part of a write: the comparison, 64 bytes: instructions");
+	result(TIMED(OPS, text_poke_sync()), OPS,
+	       "part of a write on arm64 and riscv: text_poke_sync(): instructions");
 #endif
-
-/* The memory of BPF trampolines and of images of struct_ops. */
-static void bench_trampolines(unsigned int n)
-{
-	const unsigned int size = 300;
-	long before[NR_KINDS];
-	unsigned long held;
-	bool known;
-	unsigned int i;
-	u64 start;
-
-	settle();
-	held = executable_bytes();
-	for (int k = 0; k < NR_KINDS; k++)
-		before[k] = count_of(kinds[k], &known);
-	start = ktime_get_ns();
-	for (i = 0; i < n; i++) {
-#ifdef TEXT_BENCH_SHARED
-		live[i] = bpf_image_alloc(size);
-		if (IS_ERR_OR_NULL(live[i]) || text_poke_copy(live[i], code, size))
-			break;
-#else
-		live[i] = arch_alloc_bpf_trampoline(size);
-		if (IS_ERR_OR_NULL(live[i]) || IS_ERR_OR_NULL(bpf_arch_text_copy(live[i], code, size)) ||
-		    arch_protect_bpf_trampoline(live[i], size))
-			break;
-#endif
-	}
-	pr_info("bench: trampolines-%u-instructions %llu\n", n, (ktime_get_ns() - start) / n);
-	settle();
-	pr_info("bench: trampolines-%u-held %lu\n", n, executable_bytes() - held);
-	for (int k = 0; k < NR_KINDS; k++) {
-		long c = count_of(kinds[k], &known) - before[k];
-
-		if (known)
-			pr_info("bench: trampolines-%u-%s %ld/%u\n", n, kinds[k], c, n);
-	}
-	while (i--) {
-#ifdef TEXT_BENCH_SHARED
-		bpf_image_free(live[i], size);
-#else
-		arch_free_bpf_trampoline(live[i], size);
-#endif
-	}
-	settle();
+	failed(bad, "writes");
+	own_free(p, CODE + PAGE_SIZE);
 }
 
 /* --- what the users of such memory do, through the interfaces that they have --- */
-
-/* Nanoseconds that tasks have run: this one, and the workers that it leaves work to. */
-static u64 busy_ns(void)
-{
-	struct task_struct *p, *t;
-	u64 ns = 0;
-
-	guard(rcu)();
-	for_each_process_thread(p, t)
-		ns += task_sched_runtime(t);
-
-	return ns;
-}
-
-struct usage {
-	unsigned long held, mem;
-	long counts[NR_KINDS];
-	u64 busy;
-};
-
-static void usage_start(struct usage *u)
-{
-	bool known;
-
-	settle();
-	u->held = executable_bytes();
-	u->mem = free_bytes();
-	for (int k = 0; k < NR_KINDS; k++)
-		u->counts[k] = count_of(kinds[k], &known);
-	u->busy = busy_ns();
-}
-
-static void usage_end(struct usage *u, const char *name, unsigned int n, long not_code)
-{
-	bool known;
-
-	settle();
-	pr_info("bench: %s-instructions %llu\n", name, (busy_ns() - u->busy) / n);
-	pr_info("bench: %s-held %ld\n", name, (long)(executable_bytes() - u->held) - not_code);
-	pr_info("bench: %s-memory %ld\n", name, (long)(u->mem - free_bytes()));
-	for (int k = 0; k < NR_KINDS; k++) {
-		long c = count_of(kinds[k], &known) - u->counts[k];
-
-		if (known)
-			pr_info("bench: %s-%s %ld/%u\n", name, kinds[k], c, n);
-	}
-}
 
 #define MAX_INSNS	1024
 static struct bpf_insn insns[MAX_INSNS];
@@ -804,32 +675,128 @@ static struct bpf_prog *bpf_load_subprograms(unsigned int n)
 /* @n programs of field-like sizes, or with @subprograms each. */
 static void bench_bpf(unsigned int n, unsigned int subprograms)
 {
-	char name[48];
+	const char *with = subprograms ? " with 8 subprograms" : "";
 	struct usage u;
 	long data = 0;
-	unsigned int i;
 
-	snprintf(name, sizeof(name), "bpf%s-%u-load", subprograms ? "-subprograms" : "", n);
 	usage_start(&u);
-	for (i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
 						      bpf_load_size(field_size(i));
 
-		if (!prog) {
-			pr_info("bench: %s failed at %u\n", name, i);
-			break;
-		}
-		/* The structure lives in vmalloc memory as well. */
-		data += prog->pages * PAGE_SIZE;
+		if (failed(!prog, "programs"))
+			n = i;
+		else
+			/* The structure lives in vmalloc memory as well. */
+			data += prog->pages * PAGE_SIZE;
 		live[i] = prog;
 	}
-	usage_end(&u, name, n, subprograms ? 0 : data);
+	usage_end(&u, n, data, "load %u BPF programs%s", n, with);
 
-	snprintf(name, sizeof(name), "bpf%s-%u-unload", subprograms ? "-subprograms" : "", n);
 	usage_start(&u);
-	while (i--)
+	for (unsigned int i = 0; i < n; i++)
 		bpf_prog_put(live[i]);
-	usage_end(&u, name, n, 0);
+	usage_end(&u, n, NO_MEMORY, "unload %u BPF programs%s", n, with);
+}
+
+static void bpf_fill(void *p, unsigned int size)
+{
+	memset(p, 0, size);
+}
+
+static struct bpf_binary_header *bpf_memory(unsigned int size)
+{
+	struct bpf_binary_header *ro, *rw;
+	u8 *image, *rw_image;
+
+	ro = bpf_jit_binary_pack_alloc(size - 32, &image, 4, &rw, &rw_image, bpf_fill, false);
+	return failed(!ro || finalize(ro, rw), "memory of a program") ? NULL : ro;
+}
+
+/* The memory of a program, without the verifier and the JIT, beside another one. */
+static void bench_bpf_memory(unsigned int size)
+{
+	struct bpf_binary_header *stays = bpf_memory(size), *ro;
+	struct usage u;
+
+	usage_start(&u);
+	for (int i = 0; i < OPS; i++) {
+		ro = bpf_memory(size);
+		if (ro)
+			bpf_jit_binary_pack_free(ro, NULL);
+	}
+	usage_end(&u, OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size);
+	if (stays)
+		bpf_jit_binary_pack_free(stays, NULL);
+}
+
+static void bench_trampolines(unsigned int n)
+{
+	const unsigned int size = 300;
+	bool bad = false;
+	struct usage u;
+
+	usage_start(&u);
+	for (unsigned int i = 0; i < n; i++) {
+		live[i] = image_alloc(size);
+		bad |= IS_ERR_OR_NULL(live[i]) || own_write(live[i], size) ||
+		       image_protect(live[i], size);
+	}
+	usage_end(&u, n, 0, "memory of %u BPF trampolines: allocate + write", n);
+	if (failed(bad, "trampolines"))
+		return;
+	while (n--)
+		image_free(live[n], size);
+}
+
+static int stub(void *state)
+{
+	return 0;
+}
+
+/* What maps with 16 members do when they are registered. */
+static void bench_struct_ops(unsigned int maps)
+{
+	const struct btf_func_model model = { .ret_size = 4, .nr_args = 1, .arg_size = { 8 } };
+	struct bpf_tramp_nodes *tnodes = kcalloc(BPF_TRAMP_MAX, sizeof(*tnodes), GFP_KERNEL);
+	struct bpf_tramp_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
+	struct bpf_prog *prog = bpf_load_size(64);
+	unsigned int n = 0, bytes = 0;
+	bool bad = !tnodes || !link || !prog;
+	struct usage u;
+
+	if (failed(bad, "struct_ops"))
+		return;
+	bpf_tramp_link_init(link, BPF_LINK_TYPE_STRUCT_OPS, &bpf_struct_ops_link_lops, prog, 0, 0);
+	usage_start(&u);
+	for (int m = 0; m < maps; m++) {
+		DEFINE_TEXT_POKE_BATCH(batch);
+		void *image = NULL, *before;
+		unsigned int first = n;
+		u32 used = 0;
+
+		for (int i = 0; i < 16; i++) {
+			before = image;
+			bad |= prepare_trampoline(tnodes, &link->node, &model, stub, &image, &used, true);
+			if (image != before) {
+				live[n] = image;
+				sizes[n++] = ops_image_size(used);
+			}
+		}
+		text_poke_batch_end(&batch);
+		while (first < n) {
+			bad |= image_protect(live[first], sizes[first]);
+			bytes += sizes[first++];
+		}
+	}
+	usage_end(&u, maps, NO_MEMORY, "a map of struct_ops with 16 members");
+	if (one_cpu)
+		result(bytes, maps, "a map of struct_ops with 16 members: bytes of images");
+	failed(bad, "struct_ops");
+	while (n--)
+		image_free(live[n], sizes[n]);
+	bpf_link_put(&link->link);
+	kfree(tnodes);
 }
 
 #if defined(CONFIG_PPC)
@@ -877,21 +844,47 @@ static unsigned long slot_of(const struct kprobe *p)
 #endif
 }
 
+/* Readers take turns, so that they would disturb each other if they could. */
+static void read_kallsyms(unsigned int readers, unsigned int n)
+{
+	int (*open)(struct inode *i, struct file *f) = (void *)kallsyms_lookup_name("kallsyms_open");
+	static struct file files[2];
+	loff_t pos[2] = { };
+	long bytes = 0, got;
+	u64 start;
+
+	if (failed(!open, "kallsyms"))
+		return;
+	memset(files, 0, sizeof(files));
+	for (int r = 0; r < readers; r++) {
+		files[r].f_cred = current_cred();
+		open(NULL, &files[r]);
+	}
+	start = ktime_get_ns();
+	do {
+		got = 0;
+		for (int r = 0; r < readers; r++) {
+			struct kvec vec = { code, PAGE_SIZE };
+			struct kiocb kiocb;
+			struct iov_iter iter;
+
+			init_sync_kiocb(&kiocb, &files[r]);
+			iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
+			kiocb.ki_pos = pos[r];
+			got += seq_read_iter(&kiocb, &iter);
+			pos[r] = kiocb.ki_pos;
+		}
+		bytes += got;
+	} while (got > 0);
+	result(ktime_get_ns() - start, readers, "read kallsyms, %u kprobes, %u at a time: instructions",
+	       n, readers);
+	result(bytes, readers, "read kallsyms, %u kprobes, %u at a time: bytes", n, readers);
+	for (int r = 0; r < readers; r++)
+		seq_release_private(NULL, &files[r]);
+	memset(code, 0, PAGE_SIZE);
+}
+
 static struct kprobe *many_probes, **many_list;
-
-static bool kprobes_alloc(unsigned int n)
-{
-	many_list = kvcalloc(n, sizeof(*many_list), GFP_KERNEL);
-	many_probes = kvcalloc(n, sizeof(*many_probes), GFP_KERNEL);
-
-	return many_list && many_probes;
-}
-
-static void kprobes_free(void)
-{
-	kvfree(many_list);
-	kvfree(many_probes);
-}
 
 /* Returns how many could be registered. */
 static unsigned int kprobes_register(unsigned int n)
@@ -899,12 +892,12 @@ static unsigned int kprobes_register(unsigned int n)
 	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
 
 	for (unsigned int i = 0; i < n; i++) {
-		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
-		many_probes[i].pre_handler = probe_hit;
-		if (register_kprobe(&many_probes[i])) {
-			pr_info("bench: kprobes-%u failed at %u\n", n, i);
+		many_probes[i] = (struct kprobe){
+			.addr = (void *)(text_bench_functions + (i + i / 100) * insn),
+			.pre_handler = probe_hit,
+		};
+		if (failed(register_kprobe(&many_probes[i]), "kprobes"))
 			return i;
-		}
 		many_list[i] = &many_probes[i];
 	}
 
@@ -919,35 +912,24 @@ static void kprobes_unregister(unsigned int n)
 
 static void bench_kprobes(unsigned int n)
 {
-	unsigned int done;
-	char name[48];
+	unsigned int done, yes = 0;
 	struct usage u;
 
-	if (!kprobes_alloc(n))
-		goto out;
-
-	snprintf(name, sizeof(name), "kprobes-%u-register", n);
 	usage_start(&u);
 	done = kprobes_register(n);
-	usage_end(&u, name, n, 0);
+	usage_end(&u, n, 0, "register %u kprobes", n);
 
-	if (done == n) {
-		u64 start = ktime_get_ns();
-		int known = 0;
-
-		for (int i = 0; i < OPS; i++)
-			known += kernel_text_address(slot_of(&many_probes[(i * 7919) % n]));
-		pr_info("bench: kprobes-%u-lookup %llu\n", n, (ktime_get_ns() - start) / OPS);
-		if (known != OPS)
-			pr_info("bench: kprobes-%u-lookup failed\n", n);
+	if (one_cpu && done == n) {
+		result(TIMED(OPS, yes += kernel_text_address(slot_of(&many_probes[i_ * 7919 % n]))),
+		       OPS, "kernel_text_address() of a slot, %u kprobes: instructions", n);
+		failed(yes != OPS, "kernel_text_address()");
+		read_kallsyms(1, n);
+		read_kallsyms(2, n);
 	}
 
-	snprintf(name, sizeof(name), "kprobes-%u-unregister", n);
 	usage_start(&u);
 	kprobes_unregister(done);
-	usage_end(&u, name, n, 0);
-out:
-	kprobes_free();
+	usage_end(&u, n, NO_MEMORY, "unregister %u kprobes", n);
 }
 
 static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
@@ -959,22 +941,11 @@ static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftr
 static void bench_tracer(void)
 {
 	static struct ftrace_ops everything = { .func = trace_hit };
-	u64 on = 0, off = 0;
 
-	for (int i = 0; i < 3; i++) {
-		u64 start = ktime_get_ns();
-
-		if (register_ftrace_function(&everything)) {
-			pr_info("bench: tracer failed\n");
-			return;
-		}
-		on += ktime_get_ns() - start;
-		start = ktime_get_ns();
-		unregister_ftrace_function(&everything);
-		off += ktime_get_ns() - start;
-	}
-	pr_info("bench: tracer-on-instructions %llu\n", on / 3);
-	pr_info("bench: tracer-off-instructions %llu\n", off / 3);
+	result(TIMED(1, failed(register_ftrace_function(&everything), "tracer")), 1,
+	       "trace every function: instructions");
+	result(TIMED(1, unregister_ftrace_function(&everything)), 1,
+	       "stop tracing every function: instructions");
 }
 
 static DEFINE_STATIC_KEY_FALSE(bench_key);
@@ -994,28 +965,29 @@ static noinline int branches(void)
 }
 
 /* A thousand places that one key changes. */
-static void bench_jump_labels(void)
+static void toggle_branches(void)
 {
-	u64 start = ktime_get_ns();
-
-	for (int i = 0; i < 10; i++) {
-		static_branch_enable(&bench_key);
-		if (branches() != 1000)
-			pr_info("bench: jump-labels failed\n");
-		static_branch_disable(&bench_key);
-	}
-	pr_info("bench: jump-labels-instructions %llu\n", (ktime_get_ns() - start) / 20);
+	static_branch_enable(&bench_key);
+	failed(branches() != 1000, "jump labels");
+	static_branch_disable(&bench_key);
 }
 
+/* --- how long mutexes are held ------------------------------------------------ */
+
 /*
- * The longest hold of text_mutex, in instructions, on the only CPU: from the call of
- * mutex_lock() to the call of mutex_unlock(), or from one unlock to the next if the
- * second holder had to wait, which is an upper bound. Interrupts and other tasks that
- * run meanwhile are included, and so are the hooks, see what "nothing done" takes.
- * Time with nothing to run is left out, for instance while the optimizer of kprobes
- * holds the mutex and waits for a grace period.
+ * The longest hold, in instructions, on the only CPU: from the call of mutex_lock() to
+ * the call of mutex_unlock(), or from one unlock to the next if the second holder had
+ * to wait, which is an upper bound. Interrupts and other tasks that run meanwhile are
+ * included, and so are the hooks, see what "nothing" takes. Time with nothing to run
+ * is left out, for instance while the optimizer of kprobes holds the mutex and waits
+ * for a grace period.
  */
-static u64 hold_since, hold_longest, hold_idle, hold_idle_since;
+static struct hold {
+	const char *name;
+	unsigned long start, size;
+	u64 since, longest;
+} holds[2];
+static u64 hold_idle, hold_idle_since;
 
 static u64 hold_clock(void)
 {
@@ -1031,113 +1003,119 @@ static void notrace hold_switch(void *data, bool preempt, struct task_struct *pr
 		hold_idle += ktime_get_ns() - hold_idle_since;
 }
 
+static struct hold *hold_of(struct ftrace_regs *fregs)
+{
+	unsigned long mutex = ftrace_regs_get_argument(fregs, 0);
+
+	for (int i = 0; i < ARRAY_SIZE(holds); i++) {
+		if (mutex - holds[i].start < holds[i].size)
+			return &holds[i];
+	}
+	return NULL;
+}
+
 static void notrace hold_lock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
 			      struct ftrace_regs *fregs)
 {
-	if (ftrace_regs_get_argument(fregs, 0) == (unsigned long)&text_mutex &&
-	    !mutex_is_locked(&text_mutex))
-		hold_since = hold_clock();
+	struct hold *h = hold_of(fregs);
+
+	if (h && !mutex_is_locked((struct mutex *)ftrace_regs_get_argument(fregs, 0)))
+		h->since = hold_clock();
 }
 
 static void notrace hold_unlock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
 				struct ftrace_regs *fregs)
 {
+	struct hold *h = hold_of(fregs);
 	u64 now;
 
-	if (ftrace_regs_get_argument(fregs, 0) != (unsigned long)&text_mutex)
+	if (!h)
 		return;
 	now = hold_clock();
-	hold_longest = max(hold_longest, now - hold_since);
-	hold_since = now;
+	h->longest = max(h->longest, now - h->since);
+	h->since = now;
 }
 
-static void hold_start(void)
-{
-	settle();
-	hold_longest = 0;
-}
+/* Workers hold them too for what was left to them. */
+#define HOLD(what, fmt, ...) do {						\
+	settle();								\
+	holds[0].longest = holds[1].longest = 0;				\
+	what;									\
+	settle();								\
+	for (int h_ = 0; h_ < ARRAY_SIZE(holds); h_++)				\
+		result(holds[h_].longest, 1, "longest hold of %s: " fmt,	\
+		       holds[h_].name, ##__VA_ARGS__);				\
+} while (0)
 
-/* Workers hold it too for what was left to them. */
-static void hold_end(const char *name)
-{
-	settle();
-	pr_info("bench: hold-%s %llu\n", name, hold_longest);
-}
-
-#ifdef TEXT_BENCH_SHARED
 /* Every second object, so that no two of them are trapped together. */
+static void free_every_second(unsigned int n)
+{
+	/* The worker comes when all of them were freed. */
+	if (SERIES)
+		preempt_disable();
+	for (unsigned int i = 0; i < n; i += 2)
+		own_free(live[i], 64);
+	if (SERIES)
+		preempt_enable();
+}
+
+static void allocate(unsigned int n, size_t size)
+{
+	for (unsigned int i = 0; i < n; i++)
+		failed(!(live[i] = own_alloc(size)), "holds");
+}
+
 static void hold_frees(unsigned int n)
 {
-	char name[32];
+	void **all = live;
 
-	for (unsigned int i = 0; i < 2 * n; i++)
-		live[i] = shared_alloc(64);
-	snprintf(name, sizeof(name), "frees-%u", n);
-	hold_start();
-	/* The worker comes when all of them were freed. */
-	preempt_disable();
-	for (unsigned int i = 0; i < 2 * n; i += 2)
-		shared_free(live[i], 64);
-	preempt_enable();
-	hold_end(name);
+	fill(2 * n, 64, false);
+	HOLD(free_every_second(2 * n), "%u objects freed, none next to another", n);
+	live += 2 * n;
+	HOLD(allocate(OPS, 128), "%u such holes, too small for what is allocated", n);
+	for (unsigned int i = 0; i < OPS; i++)
+		own_free(live[i], 128);
+	HOLD(allocate(n, 64), "%u such holes, used again", n);
+	for (unsigned int i = 0; i < n; i++)
+		own_free(live[i], 64);
+	live = all;
 	for (unsigned int i = 1; i < 2 * n; i += 2)
-		shared_free(live[i], 64);
+		own_free(live[i], 64);
 }
-#else
-static void hold_frees(unsigned int n) { }
-#endif
 
-static void bench_holds(const struct way *w)
+static void bench_holds(void)
 {
 	static struct ftrace_ops ops[] = { { .func = hold_lock }, { .func = hold_unlock } };
 	const unsigned long at[] = { (unsigned long)mutex_lock, (unsigned long)mutex_unlock };
-	void *p = w->alloc(SZ_64K + PAGE_SIZE);
+	void *p = own_alloc(SZ_64K + PAGE_SIZE);
 	int hooks;
 
-	if (!p || register_trace_sched_switch(hold_switch, NULL)) {
-		pr_info("bench: holds failed\n");
-		goto out;
-	}
+	holds[0] = (struct hold){ "text_mutex", (unsigned long)&text_mutex, sizeof(text_mutex) };
+	holds[1].name = "the allocator's mutex";
+	holds[1].start = kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex");
+	kallsyms_lookup_size_offset(holds[1].start, &holds[1].size, NULL);
+	if (failed(!p || !holds[1].size || register_trace_sched_switch(hold_switch, NULL), "holds"))
+		return;
 	for (hooks = 0; hooks < ARRAY_SIZE(ops); hooks++) {
-		if (ftrace_set_filter_ip(&ops[hooks], at[hooks], 0, 0) ||
-		    register_ftrace_function(&ops[hooks])) {
-			pr_info("bench: holds failed\n");
-			goto out_hooks;
-		}
+		if (failed(ftrace_set_filter_ip(&ops[hooks], at[hooks], 0, 0) ||
+			   register_ftrace_function(&ops[hooks]), "holds"))
+			goto out;
 	}
-
-	hold_start();
-	mutex_lock(&text_mutex);
-	mutex_unlock(&text_mutex);
-	hold_end("nothing");
-
-	hold_start();
-	if (w->write(PTR_ALIGN(p, PAGE_SIZE), SZ_64K))
-		pr_info("bench: hold-write failed\n");
-	hold_end("write");
-
-	hold_frees(quick ? 1000 : 100000);
-
-	hold_start();
-	static_branch_enable(&bench_key);
-	static_branch_disable(&bench_key);
-	hold_end("jump-labels");
-
-	if (kprobes_alloc(1000)) {
-		hold_start();
-		kprobes_unregister(kprobes_register(1000));
-		hold_end("kprobes");
-	}
-	kprobes_free();
-
-out_hooks:
+	HOLD(mutex_lock(&text_mutex); mutex_unlock(&text_mutex), "nothing");
+	HOLD(own_write(PTR_ALIGN(p, PAGE_SIZE), SZ_64K), "write 64 KiB");
+	hold_frees(64);
+	if (!quick)
+		hold_frees(100000);
+	HOLD(toggle_branches(), "toggle 1,000 jump labels");
+	HOLD(kprobes_unregister(kprobes_register(1000)), "register and unregister 1,000 kprobes");
+out:
 	while (hooks--)
 		unregister_ftrace_function(&ops[hooks]);
 	unregister_trace_sched_switch(hold_switch, NULL);
-out:
-	if (p)
-		w->free(p, SZ_64K + PAGE_SIZE);
+	own_free(p, SZ_64K + PAGE_SIZE);
 }
+
+/* --- broadcasts --------------------------------------------------------------- */
 
 #ifdef TEXT_BENCH_SHARED
 #define SYNC_THREADS	8
@@ -1162,52 +1140,43 @@ static int sync_thread(void *arg)
 static void bench_sync(void)
 {
 	static atomic_t running = ATOMIC_INIT(SYNC_THREADS);
-	bool known;
-	long n;
+	struct usage u;
 
-	n = count_of("broadcasts", &known);
+	usage_start(&u);
 	for (int i = 0; i < SYNC_THREADS; i++) {
-		if (IS_ERR(kthread_run(sync_thread, &running, "text_bench/%d", i))) {
-			pr_info("bench: sync failed\n");
+		if (failed(IS_ERR(kthread_run(sync_thread, &running, "text_bench/%d", i)), "sync"))
 			return;
-		}
 	}
 	wait_var_event(&running, !atomic_read(&running));
-	n = count_of("broadcasts", &known) - n;
-	if (known)
-		pr_info("bench: sync-broadcasts %ld/%d\n", n, SYNC_THREADS * sync_calls());
+	usage_end(&u, SYNC_THREADS * sync_calls(), NO_MEMORY, "text_poke_sync() of 8 threads, %u CPUs",
+		  num_online_cpus());
 }
 
-#ifdef CONFIG_X86
 /* How many CPUs with nothing to do are interrupted for it. */
 static void bench_sync_idle(void)
 {
+#ifdef CONFIG_X86
 	long n = 0;
 	int cpu;
 
 	for (int i = 0; i < OPS; i++) {
-		int this;
-
 		/* Let the others go to sleep. */
 		schedule_timeout_uninterruptible(2);
-		migrate_disable();
-		this = smp_processor_id();
-		for_each_online_cpu(cpu) {
-			if (cpu != this)
-				n -= per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
+		guard(migrate)();
+		for (int after = 0; after < 2; after++) {
+			for_each_online_cpu(cpu) {
+				long c = per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
+
+				if (cpu != raw_smp_processor_id())
+					n += after ? c : -c;
+			}
+			if (!after)
+				text_poke_sync();
 		}
-		text_poke_sync();
-		for_each_online_cpu(cpu) {
-			if (cpu != this)
-				n += per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
-		}
-		migrate_enable();
 	}
-	pr_info("bench: sync-idle-interrupts %ld/%d\n", n, OPS);
-}
-#else
-static void bench_sync_idle(void) { }
+	result(n, OPS, "text_poke_sync(): idle CPUs interrupted, of 3");
 #endif
+}
 #else
 static void bench_sync(void) { }
 static void bench_sync_idle(void) { }
@@ -1222,63 +1191,65 @@ static noinline void traced(void)
 /* Each ops with a trampoline of its own. */
 static void bench_ftrace(unsigned int n)
 {
-	struct ftrace_ops *ops;
-	char name[48];
+	struct ftrace_ops *all = kvcalloc(n, sizeof(*all), GFP_KERNEL);
 	struct usage u;
-	unsigned int i;
 
-	snprintf(name, sizeof(name), "ftrace-%u-register", n);
-	for (i = 0; i < n; i++)
-		live[i] = kzalloc(sizeof(*ops), GFP_KERNEL);
 	usage_start(&u);
-	for (i = 0; i < n; i++) {
-		ops = live[i];
-		if (!ops)
-			break;
-		ops->func = trace_hit;
-		if (ftrace_set_filter_ip(ops, (unsigned long)traced, 0, 0) ||
-		    register_ftrace_function(ops)) {
-			pr_info("bench: %s failed at %u\n", name, i);
-			break;
-		}
+	for (unsigned int i = 0; i < n; i++) {
+		all[i].func = trace_hit;
+		all[i].flags = FTRACE_OPS_FL_DYNAMIC;
+		if (failed(ftrace_set_filter_ip(&all[i], (unsigned long)traced, 0, 0) ||
+			   register_ftrace_function(&all[i]), "ftrace"))
+			return;
 	}
 	traced();
-	usage_end(&u, name, n, 0);
+	usage_end(&u, n, 0, "register %u ftrace_ops", n);
 
-	snprintf(name, sizeof(name), "ftrace-%u-unregister", n);
 	usage_start(&u);
-	while (i--)
-		unregister_ftrace_function(live[i]);
-	usage_end(&u, name, n, 0);
-	for (i = 0; i < n; i++)
-		kfree(live[i]);
+	for (unsigned int i = 0; i < n; i++)
+		unregister_ftrace_function(&all[i]);
+	usage_end(&u, n, NO_MEMORY, "unregister %u ftrace_ops", n);
+	kvfree(all);
 }
-#endif
 
-#ifdef CONFIG_X86
 /* A trampoline without the rest of the registration. */
 static void bench_ftrace_trampoline(void)
 {
-	struct ftrace_ops *ops = kzalloc(sizeof(*ops), GFP_KERNEL);
-	u64 start;
+	static struct ftrace_ops ops = { .func = trace_hit };
+	struct usage u;
 
-	if (!ops)
-		return;
-	ops->func = trace_hit;
-	ops->trampoline = 0;
-	start = busy_ns();
+	usage_start(&u);
 	for (int i = 0; i < OPS; i++) {
-		ops->flags = FTRACE_OPS_FL_DYNAMIC;
-		arch_ftrace_update_trampoline(ops);
-		if (!ops->trampoline) {
-			pr_info("bench: ftrace-trampoline failed\n");
-			break;
-		}
-		arch_ftrace_trampoline_free(ops);
+		ops.flags = FTRACE_OPS_FL_DYNAMIC;
+		arch_ftrace_update_trampoline(&ops);
+		if (failed(!ops.trampoline, "trampoline of ftrace"))
+			return;
+		arch_ftrace_trampoline_free(&ops);
 	}
-	settle();
-	pr_info("bench: ftrace-trampoline-instructions %llu\n", (busy_ns() - start) / OPS);
-	kfree(ops);
+	usage_end(&u, OPS, NO_MEMORY, "make and free a trampoline of ftrace");
+}
+
+DECLARE_BPF_DISPATCHER(text_bench)
+DEFINE_BPF_DISPATCHER(text_bench)
+
+static void bench_dispatcher(void)
+{
+	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
+	struct usage u;
+
+	for (int i = 0; i < BPF_DISPATCHER_MAX; i++) {
+		live[i] = bpf_load_size(64);
+		if (failed(!live[i], "dispatcher"))
+			return;
+	}
+	usage_start(&u);
+	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
+		bpf_dispatcher_change_prog(d, NULL, live[i]);
+	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
+		bpf_dispatcher_change_prog(d, live[i], NULL);
+	usage_end(&u, 2 * BPF_DISPATCHER_MAX, NO_MEMORY, "update a dispatcher");
+	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
+		bpf_prog_put(live[i]);
 }
 #endif
 
@@ -1287,94 +1258,109 @@ static void bench_users(void)
 	bench_bpf(1, 0);
 	bench_bpf(1000, 0);
 	bench_bpf(100, 8);
+	bench_bpf_memory(64);
+	bench_bpf_memory(SZ_1K);
+	bench_bpf_memory(SZ_8K);
+	bench_trampolines(1000);
+	bench_struct_ops(10);
 	bench_kprobes(1);
 	bench_kprobes(1000);
-	/* Their calls are counted with a thousand. */
-	if (!quick && num_online_cpus() == 1)
+	/* Calls are counted with a thousand. */
+	if (!quick && one_cpu)
 		bench_kprobes(10000);
 #ifdef CONFIG_X86
+	bench_dispatcher();
 	bench_ftrace(1);
 	bench_ftrace(200);
-	if (!quick && num_online_cpus() == 1)
-		bench_ftrace(1000);
 	bench_ftrace_trampoline();
 #endif
-	bench_trampolines(1000);
-	bench_tracer();
-	bench_jump_labels();
-	if (num_online_cpus() == 1)
-		bench_holds(own);
-	bench_sync();
-	if (num_online_cpus() > 1)
-		bench_sync_idle();
+}
+
+/* What somebody gets who asked perf for all that is known about code. */
+static void bench_perf(void)
+{
+#ifdef CONFIG_PERF_EVENTS
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_DUMMY,
+		.size = sizeof(attr),
+		.ksymbol = 1,
+		.bpf_event = 1,
+		.text_poke = 1,
+	};
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		failed(IS_ERR(perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL)), "perf");
+	perf_listens = true;
+	bench_users();
+#endif
 }
 
 static int __init text_bench(void)
 {
-	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000 };
+	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000, MANY };
+	unsigned int nr = quick ? 4 : ARRAY_SIZE(counts);
+	struct usage u;
 
 	pr_info("bench: cpus %u\n", num_online_cpus());
 	if (off)
 		return 0;
 
-	live = vcalloc(1000000, sizeof(*live));
-	sizes = vcalloc(1000000, sizeof(*sizes));
+	one_cpu = num_online_cpus() == 1;
+	live = vcalloc(MANY, sizeof(*live));
+	sizes = vcalloc(MANY, sizeof(*sizes));
 	code = vzalloc(CODE);
-	if (!live || !sizes || !code)
+	many_list = vcalloc(10000, sizeof(*many_list));
+	many_probes = vcalloc(10000, sizeof(*many_probes));
+	if (!live || !sizes || !code || !many_list || !many_probes)
 		return -ENOMEM;
-	pr_info("bench: boot-instructions %llu\n", ktime_get_ns());
+	prandom_seed_state(&rnd, 1);
+	result(ktime_get_ns(), 1, "from the start of time to here: instructions");
 	/* Probes would be counted as instructions. */
-	if (num_online_cpus() > 1)
+	if (!one_cpu)
 		counters_start();
+	usage_start(&u);
+	settle();
+	usage_busy = busy_ns() - u.busy;
 	if (sync_only) {
 		bench_sync();
 		bench_sync_idle();
 		goto out;
 	}
 
-	for (int w = 0; w < ARRAY_SIZE(ways) && !writes_only; w++) {
-		for (int c = 0; c < ARRAY_SIZE(counts); c++) {
-			/* What is counted there is the same for any number. */
-			if (num_online_cpus() > 1) {
-				if (counts[c] == 10000)
-					bench(&ways[w], 64, counts[c]);
-				continue;
-			}
-			/* A hundred thousand pages do not fit into the machine. */
-			if (counts[c] == 100000 && (quick || !strcmp(ways[w].name, "pages")))
-				continue;
-			bench(&ways[w], 64, counts[c]);
-			if (counts[c] >= 1000)
-				bench(&ways[w], 50, counts[c]);
-			if (counts[c] >= 1000 && counts[c] <= 10000)
-				bench(&ways[w], 0, counts[c]);
-		}
-#ifdef TEXT_BENCH_SHARED
-		/* The packs would be searched for an hour. */
-		if (num_online_cpus() == 1 && &ways[w] == own) {
-			bench(own, MIXED, 1000);
-			if (!quick) {
-				bench(own, MIXED, 100000);
-				bench(own, MIXED, 1000000);
-			}
-		}
-#endif
-	}
-	if (num_online_cpus() == 1) {
-		bench_bulk(own);
-		bench_parts();
+	if (one_cpu) {
+		bench_writes();
 	} else {
-		bench_churn(own, 50);
-		bench_churn(own, 500);
-		bench_churn(own, 5000);
-		bench_rounds(own);
+		bench_churn(50);
+		bench_churn(500);
+		bench_churn(5000);
+		bench_rounds();
 	}
 	if (writes_only)
 		goto out;
-	for (int c = 2; c < ARRAY_SIZE(counts) && !quick && num_online_cpus() == 1; c++) {
-		bench_maple(64, counts[c]);
-		bench_maple(0, counts[c]);
+	if (!one_cpu) {
+		bench(64, 10000);
+		bench_users();
+		bench_sync();
+		bench_sync_idle();
+		bench_perf();
+		goto out;
 	}
+	for (int c = 0; c < nr; c++) {
+		/* A hundred thousand pages do not fit. */
+		if (!SERIES && counts[c] <= 10000)
+			bench_pages(counts[c]);
+		/* Packs of a million would be searched for an hour; for holes, those of fewer. */
+		if (SERIES || counts[c] < MANY)
+			bench(64, counts[c]);
+		if (counts[c] >= 1000 && (SERIES || counts[c] <= 10000))
+			bench(MIXED, counts[c]);
+	}
+	bench_pressure(quick ? 1000 : 20000);
+	bench_tracer();
+	result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
+	bench_holds();
 	bench_users();
 out:
 	pr_info("bench: done\n");
