@@ -704,12 +704,21 @@ static void bpf_fill(void *p, unsigned int size)
 	memset(p, 0, size);
 }
 
+/* No classic program: its memory would be flushed for it. */
+#ifdef TEXT_BENCH_SHARED
+static struct bpf_prog_aux not_classic_aux;
+static struct bpf_prog not_classic_prog = { .type = BPF_PROG_TYPE_XDP, .aux = &not_classic_aux };
+#define NOT_CLASSIC	(&not_classic_prog)
+#else
+#define NOT_CLASSIC	false
+#endif
+
 static struct bpf_binary_header *bpf_memory(unsigned int size)
 {
 	struct bpf_binary_header *ro, *rw;
 	u8 *image, *rw_image;
 
-	ro = bpf_jit_binary_pack_alloc(size - 32, &image, 4, &rw, &rw_image, bpf_fill, false);
+	ro = bpf_jit_binary_pack_alloc(size - 32, &image, 4, &rw, &rw_image, bpf_fill, NOT_CLASSIC);
 	return failed(!ro || finalize(ro, rw), "memory of a program") ? NULL : ro;
 }
 
