@@ -313,6 +313,7 @@ static int own_write(void *p, size_t size)
 #define image_free			arch_free_bpf_trampoline
 #define ops_image_size(used)		PAGE_SIZE
 #define prepare_trampoline		bpf_struct_ops_prepare_trampoline
+#define pack_alloc(prog, ...)		bpf_jit_binary_pack_alloc(__VA_ARGS__, false)
 #define finalize			bpf_jit_binary_pack_finalize
 #define DEFINE_TEXT_POKE_BATCH(name)
 #define text_poke_batch_end(batch)	do { } while (0)
@@ -334,6 +335,7 @@ static int own_write(void *p, size_t size)
 #define image_free			bpf_image_free
 #define ops_image_size			bpf_struct_ops_image_size
 #define prepare_trampoline(...)		bpf_struct_ops_prepare_trampoline(&batch, __VA_ARGS__)
+#define pack_alloc(prog, ...)		bpf_jit_binary_pack_alloc(__VA_ARGS__, prog)
 #define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
 #endif
 
@@ -387,6 +389,9 @@ static void bench(size_t size, unsigned int n)
 	unsigned int done, ops = max(10 * OPS, n / 10);
 	struct usage u;
 
+	/* Nothing may be kept for it. */
+	settle();
+	drop_slab();
 	usage_start(&u);
 	done = fill(n, size, n <= 10000);
 	usage_end(&u, n, 0, "%u objects %s", n, what);
@@ -429,12 +434,13 @@ static void bench_pages(unsigned int n)
 	}
 	usage_end(&u, n, 0, "a page each: %u objects of 64 bytes", n);
 	usage_start(&u);
-	for (int i = 0; i < OPS; i++) {
-		execmem_free(live[i % n]);
-		live[i % n] = pages_alloc();
-		failed(!live[i % n] || pages_write(live[i % n]), "pages");
+	for (int i = 0; i < OPS && n >= OPS; i++) {
+		execmem_free(live[i]);
+		live[i] = pages_alloc();
+		failed(!live[i] || pages_write(live[i]), "pages");
 	}
-	usage_end(&u, OPS, NO_MEMORY, "a page each: free + allocate + write, %u objects of 64 bytes", n);
+	if (n >= OPS)
+		usage_end(&u, OPS, NO_MEMORY, "a page each: free + allocate + write, %u objects of 64 bytes", n);
 	while (n--)
 		execmem_free(live[n]);
 }
@@ -704,39 +710,32 @@ static void bpf_fill(void *p, unsigned int size)
 	memset(p, 0, size);
 }
 
-/* No classic program: its memory would be flushed for it. */
-#ifdef TEXT_BENCH_SHARED
-static struct bpf_prog_aux not_classic_aux;
-static struct bpf_prog not_classic_prog = { .type = BPF_PROG_TYPE_XDP, .aux = &not_classic_aux };
-#define NOT_CLASSIC	(&not_classic_prog)
-#else
-#define NOT_CLASSIC	false
-#endif
-
-static struct bpf_binary_header *bpf_memory(unsigned int size)
+static struct bpf_binary_header *bpf_memory(struct bpf_prog *prog, unsigned int size)
 {
 	struct bpf_binary_header *ro, *rw;
 	u8 *image, *rw_image;
 
-	ro = bpf_jit_binary_pack_alloc(size - 32, &image, 4, &rw, &rw_image, bpf_fill, NOT_CLASSIC);
+	ro = pack_alloc(prog, size - 32, &image, 4, &rw, &rw_image, bpf_fill);
 	return failed(!ro || finalize(ro, rw), "memory of a program") ? NULL : ro;
 }
 
 /* The memory of a program, without the verifier and the JIT, beside another one. */
 static void bench_bpf_memory(unsigned int size)
 {
-	struct bpf_binary_header *stays = bpf_memory(size), *ro;
+	struct bpf_prog *prog = bpf_load_size(64);
+	struct bpf_binary_header *ro;
 	struct usage u;
 
+	if (failed(!prog, "programs"))
+		return;
 	usage_start(&u);
 	for (int i = 0; i < OPS; i++) {
-		ro = bpf_memory(size);
+		ro = bpf_memory(prog, size);
 		if (ro)
 			bpf_jit_binary_pack_free(ro, NULL);
 	}
 	usage_end(&u, OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size);
-	if (stays)
-		bpf_jit_binary_pack_free(stays, NULL);
+	bpf_prog_put(prog);
 }
 
 static void bench_trampolines(unsigned int n)
