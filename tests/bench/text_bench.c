@@ -233,6 +233,11 @@ static bool perf_listens;
 static void usage_start(struct usage *u)
 {
 	settle();
+	/* Where memory is measured nothing may be kept. */
+	if (one_cpu) {
+		drop_slab();
+		settle();
+	}
 	u->held = executable_bytes();
 	u->mem = free_bytes() + rox_free_bytes();
 	for (int k = 0; k < NR_KINDS; k++)
@@ -389,9 +394,6 @@ static void bench(size_t size, unsigned int n)
 	unsigned int done, ops = max(10 * OPS, n / 10);
 	struct usage u;
 
-	/* Nothing may be kept for it. */
-	settle();
-	drop_slab();
 	usage_start(&u);
 	done = fill(n, size, n <= 10000);
 	usage_end(&u, n, 0, "%u objects %s", n, what);
@@ -928,9 +930,9 @@ static void bench_kprobes(unsigned int n)
 	usage_end(&u, n, 0, "register %u kprobes", n);
 
 	if (one_cpu && done == n) {
-		result(TIMED(OPS, yes += kernel_text_address(slot_of(&many_probes[i_ * 7919 % n]))),
-		       OPS, "kernel_text_address() of a slot, %u kprobes: instructions", n);
-		failed(yes != OPS, "kernel_text_address()");
+		result(TIMED(10 * OPS, yes += kernel_text_address(slot_of(&many_probes[i_ * 7919 % n]))),
+		       10 * OPS, "kernel_text_address() of a slot, %u kprobes: instructions", n);
+		failed(yes != 10 * OPS, "kernel_text_address()");
 		read_kallsyms(1, n);
 		read_kallsyms(2, n);
 	}
@@ -1073,6 +1075,12 @@ static void allocate(unsigned int n, size_t size)
 		failed(!(live[i] = own_alloc(size)), "holds");
 }
 
+static void free_allocated(unsigned int n, size_t size)
+{
+	while (n--)
+		own_free(live[n], size);
+}
+
 static void hold_frees(unsigned int n)
 {
 	void **all = live;
@@ -1080,12 +1088,12 @@ static void hold_frees(unsigned int n)
 	fill(2 * n, 64, false);
 	HOLD(free_every_second(2 * n), "%u objects freed, none next to another", n);
 	live += 2 * n;
-	HOLD(allocate(OPS, 128), "%u such holes, too small for what is allocated", n);
-	for (unsigned int i = 0; i < OPS; i++)
-		own_free(live[i], 128);
+	HOLD(allocate(1, SZ_1M), "%u such holes, made usable for what does not fit", n);
+	free_allocated(1, SZ_1M);
+	HOLD(allocate(OPS, 128), "%u such holes, searched for what does not fit", n);
+	free_allocated(OPS, 128);
 	HOLD(allocate(n, 64), "%u such holes, used again", n);
-	for (unsigned int i = 0; i < n; i++)
-		own_free(live[i], 64);
+	free_allocated(n, 64);
 	live = all;
 	for (unsigned int i = 1; i < 2 * n; i += 2)
 		own_free(live[i], 64);
