@@ -559,7 +559,7 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 	return HRTIMER_RESTART;
 }
 
-/* Returns whether it can be measured: others have short stretches. */
+/* Returns whether it can be measured. Without a write, the stretches of others are left. */
 static bool bench_irqs_off(void *p, size_t len)
 {
 	u64 start = ktime_get_ns();
