@@ -16,7 +16,6 @@
 #include <linux/kallsyms.h>
 #include <linux/kernel_stat.h>
 #include <linux/kprobes.h>
-#include <linux/kthread.h>
 #include <linux/maple_tree.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
@@ -51,7 +50,7 @@
 /* text_bench.quick: nothing with more than 10,000 of anything. */
 static bool quick;
 module_param(quick, bool, 0);
-/* text_bench.sync_only: nothing but what depends on the number of CPUs. */
+/* text_bench.sync_only: nothing but how many idle CPUs a broadcast interrupts. */
 static bool sync_only;
 module_param(sync_only, bool, 0);
 /* text_bench.writes_only: nothing but writes, and broadcasts for re-use. */
@@ -1069,18 +1068,6 @@ static void free_every_second(unsigned int n)
 		preempt_enable();
 }
 
-static void allocate(unsigned int n, size_t size)
-{
-	for (unsigned int i = 0; i < n; i++)
-		failed(!(live[i] = own_alloc(size)), "holds");
-}
-
-static void free_allocated(unsigned int n, size_t size)
-{
-	while (n--)
-		own_free(live[n], size);
-}
-
 static void hold_frees(unsigned int n)
 {
 	void **all = live;
@@ -1088,12 +1075,12 @@ static void hold_frees(unsigned int n)
 	fill(2 * n, 64, false);
 	HOLD(free_every_second(2 * n), "%u objects freed, none next to another", n);
 	live += 2 * n;
-	HOLD(allocate(1, SZ_1M), "%u such holes, made usable for what does not fit", n);
-	free_allocated(1, SZ_1M);
-	HOLD(allocate(OPS, 128), "%u such holes, searched for what does not fit", n);
-	free_allocated(OPS, 128);
-	HOLD(allocate(n, 64), "%u such holes, used again", n);
-	free_allocated(n, 64);
+	HOLD(fill(1, SZ_1M, false), "%u such holes, made usable for what does not fit", n);
+	free_all(1);
+	HOLD(fill(OPS, 128, false), "%u such holes, searched for what does not fit", n);
+	free_all(OPS);
+	HOLD(fill(n, 64, false), "%u such holes, used again", n);
+	free_all(n);
 	live = all;
 	for (unsigned int i = 1; i < 2 * n; i += 2)
 		own_free(live[i], 64);
@@ -1133,45 +1120,10 @@ out:
 
 /* --- broadcasts --------------------------------------------------------------- */
 
-#ifdef TEXT_BENCH_SHARED
-#define SYNC_THREADS	8
-
-/* With more CPUs than the machine has, a broadcast takes its time. */
-static unsigned int sync_calls(void)
-{
-	return num_online_cpus() > 4 ? 200 : 1000;
-}
-
-static int sync_thread(void *arg)
-{
-	for (int i = 0; i < sync_calls(); i++)
-		text_poke_sync();
-	if (atomic_dec_and_test(arg))
-		wake_up_var(arg);
-
-	return 0;
-}
-
-/* How many broadcasts come of many callers at a time. */
-static void bench_sync(void)
-{
-	static atomic_t running = ATOMIC_INIT(SYNC_THREADS);
-	struct usage u;
-
-	usage_start(&u);
-	for (int i = 0; i < SYNC_THREADS; i++) {
-		if (failed(IS_ERR(kthread_run(sync_thread, &running, "text_bench/%d", i)), "sync"))
-			return;
-	}
-	wait_var_event(&running, !atomic_read(&running));
-	usage_end(&u, SYNC_THREADS * sync_calls(), NO_MEMORY, "text_poke_sync() of 8 threads, %u CPUs",
-		  num_online_cpus());
-}
-
-/* How many CPUs with nothing to do are interrupted for it. */
+/* How many CPUs with nothing to do are interrupted for a broadcast. */
 static void bench_sync_idle(void)
 {
-#ifdef CONFIG_X86
+#if defined(TEXT_BENCH_SHARED) && defined(CONFIG_X86)
 	long n = 0;
 	int cpu;
 
@@ -1193,10 +1145,6 @@ static void bench_sync_idle(void)
 	result(n, OPS, "text_poke_sync(): idle CPUs interrupted, of 3");
 #endif
 }
-#else
-static void bench_sync(void) { }
-static void bench_sync_idle(void) { }
-#endif
 
 #ifdef CONFIG_X86
 static noinline void traced(void)
@@ -1340,7 +1288,6 @@ static int __init text_bench(void)
 	settle();
 	usage_busy = busy_ns() - u.busy;
 	if (sync_only) {
-		bench_sync();
 		bench_sync_idle();
 		goto out;
 	}
@@ -1358,7 +1305,6 @@ static int __init text_bench(void)
 	if (!one_cpu) {
 		bench(64, 10000);
 		bench_users();
-		bench_sync();
 		bench_sync_idle();
 		bench_perf();
 		goto out;
