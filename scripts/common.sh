@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # Sourced by all scripts: paths, stages, architectures, kernel trees, builds and boots.
 set -euo pipefail
-# Without this, a script goes on when QEMU is all that Ctrl-C has ended.
+# Without this, a script goes on if Ctrl-C has ended only QEMU.
 trap 'exit 130' INT TERM
 
 # A user's environment and configuration must not change results.
@@ -147,7 +147,7 @@ apply_patches() {
 
 # --- builds and boots
 
-# ccache_cc [COMPILER]: what make gets as CC
+# ccache_cc [COMPILER]: the value of CC for make
 # shellcheck disable=SC2120
 ccache_cc() {
 	local cc=${1:-${cross}gcc}
@@ -160,8 +160,8 @@ mk() {
 	make -C "$1" O="$2" ARCH="$karch" ${cross:+CROSS_COMPILE="$cross"} CC="$(ccache_cc)" -j"$jobs" "${make_args[@]}" "${@:3}"
 }
 
-# objects SRC OUT FILE...: the objects of those of these sources that the configuration has,
-# as make lists them. They need not be built.
+# objects SRC OUT FILE...: the objects that the configuration builds from these sources, as
+# make lists them. They need not exist.
 objects() {
 	mk "$1" "$2" prepare >&2 || return 1
 	comm -12 <(printf '%s\n' "${@:3}" | sed -n 's/\.[cS]$/.o/p' | sort -u) \
@@ -169,7 +169,7 @@ objects() {
 			sed -nE "s/.*echo '  (CC|AS) +(\[M\])? *([^ ']+\.o)'.*/\3/p" | sort -u)
 }
 
-# unmet OUT: what OUT/wanted has and OUT/.config has not.
+# unmet OUT: the symbols of OUT/wanted that OUT/.config lacks.
 unmet() {
 	awk '{ if ($1 == "#") { name = $2; value = "n"; if ($NF != "set") next }
 		else { name = substr($0, 1, index($0, "=") - 1); value = substr($0, index($0, "=") + 1) } }
@@ -191,7 +191,7 @@ configure() {
 		mk "$src" "$out" olddefconfig || return 1
 		cp "$out/wanted.new" "$out/wanted"
 	fi
-	[ -z "$(unmet "$out")" ] || { rm "$out/wanted"; echo "error: not configured as wanted"; return 1; }
+	[ -z "$(unmet "$out")" ] || { rm "$out/wanted"; echo "error: .config lacks wanted symbols"; return 1; }
 }
 
 # boot OUT ARCH SECONDS ARGUMENT...: the KUnit suites of a kernel; the console is stdout.

@@ -103,11 +103,11 @@ def check(boot, out, console, log):
         if status not in ("PASS", "SKIP"):
             wrong.append(f"{suite}.{case}: {status}")
         elif boot != "-" and status == "SKIP" and not any(suite == s and fnmatch.fnmatch(case, c) for s, c in skips):
-            wrong.append(f"{suite}.{case}: skipped, which is not expected")
+            wrong.append(f"{suite}.{case}: skipped unexpectedly")
     for suite in suites_of(out):
         if fnmatch.fnmatch(suite, glob.partition(".")[0]):
             if suite not in rows:
-                wrong.append(f"suite {suite} did not run: the kernel stopped before")
+                wrong.append(f"suite {suite} did not run: the kernel stopped earlier")
             elif not sum(rows[suite][:2]):
                 wrong.append(f"suite {suite}: no case ran")
     if not rows:
@@ -133,7 +133,7 @@ def main():
         with open(sys.argv[4], "a") as f:
             for suite, counts in sorted(rows.items()):
                 f.write("\t".join([boot, suite, *map(str, counts)]) + "\n")
-            # What is wrong beside failing cases counts as one failed check.
+            # All problems other than failing cases count as one failed check.
             f.write(f"{boot}\tboot log\t{int(not wrong)}\t{int(bool(wrong))}\t0\n")
     for w in wrong[:15]:
         print(f"    {w}")
