@@ -3,23 +3,24 @@
 #
 #   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
 #   LINUX=<dir>	use this kernel source instead of fetching one
-#   JOBS=<n>	how many compilers at once
+#   JOBS=<n>	number of parallel compilers
 
 ARCH ?= x86_64
 #   TEXT_POKE_BUILD=<dir>	work there instead of in build/
 #   FILTER=suite[.case]	run only these tests (make kunit)
-#   FLAVOUR=kasan	with kernel-config/kasan.config added (make kunit)
-#   KARGS=<arguments>	more arguments of the kernel (make kunit)
-#   QUICK=1	leave out what takes long (make bench, make matrix)
-#   M="<mutant> ..."	only these (make mutants)
+#   FLAVOUR=kasan	add kernel-config/kasan.config (make kunit)
+#   KARGS=<arguments>	more kernel arguments (make kunit)
+#   QUICK=1	leave out the slow parts (make bench, make matrix)
+#   M="<mutant> ..."	only these mutants (make mutants)
 #   CHECK=<pattern>	only these checks (make static)
-#   FROM=<version>	what to compare with (make range-diff)
+#   FROM=<version>	the version to compare with (make range-diff)
 #   BASE=<dir or tag>	the new base (make rebase)
 #   BOOTS="kernel user"	only these boots (make suites)
 #   BOOT=1	boot each kernel instead (make bisect)
+#   TIME=<seconds>	how long, instead of 60 (make hardware)
 #   C="<pattern> ..."	only these configurations (make matrix)
-#   KEEP=1	keep the kernels that were built (make matrix)
-#   FORCE=1	run again what passed (make matrix); drop commits (make tree)
+#   KEEP=1	keep the built kernels (make matrix)
+#   FORCE=1	run everything again (make matrix); drop commits (make tree)
 # Not for the kernel's make, where M= means something else.
 MAKEOVERRIDES =
 export LINUX JOBS FILTER FORCE BOOT BOOTS FLAVOUR KARGS KERNEL QUICK KEEP TEXT_POKE_BUILD
@@ -38,13 +39,13 @@ check:			## everything that CI runs, on all architectures
 tree:			## the patched kernel as a git tree in build/linux
 	@scripts/tree
 
-export:			## commits of build/linux to patches/ and series
+export:			## write the commits of build/linux to patches/ and series
 	@scripts/export
 
-rebase:			## the commits of build/linux onto another kernel (BASE=...)
+rebase:			## move the commits of build/linux to another kernel (BASE=...)
 	@scripts/rebase "$(BASE)"
 
-range-diff:		## what has changed since a version, by git range-diff (FROM=v1)
+range-diff:		## show the changes since a version with git range-diff (FROM=v1)
 	@scripts/range-diff "$(FROM)"
 
 build:			## build the patched kernel (ARCH=...)
@@ -56,13 +57,16 @@ apply:			## apply the series in each way that the README names, and compare
 static:			## checkpatch, sparse, coccinelle, W=1, clang, Sphinx, spelling (CHECK=..., ARCH=...)
 	@tests/static/run $(if $(filter command line,$(origin CHECK)),-c "$(CHECK)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
 
-bench:			## memory and work of base and patched kernel, side by side (ARCH=...)
+bench:			## measure memory and instructions of base and patched kernel (ARCH=...)
 	@tests/bench/run $(ARCH)
 
-coherence:		## the KUnit boots under a model of stale instruction fetch (ARCH=..., KERNEL=<build dir>)
+coherence:		## run the KUnit suites under a model of stale instruction fetch (ARCH=..., KERNEL=<build dir>)
 	@tests/coherence/check $(if $(KERNEL),$(ARCH),$(if $(filter command line,$(origin ARCH)),$(ARCH),all))
 
-suites:			## independent suites on base and patched kernel, side by side (ARCH=...)
+hardware:		## what the series relies on, tried on the processor of this machine (TIME=...)
+	@tests/hardware/run $(if $(filter command line,$(origin TIME)),"$(TIME)")
+
+suites:			## run existing suites on base and patched kernel, and compare (ARCH=...)
 	@tests/suites/run $(ARCH)
 
 mutants:		## break the series on purpose; the tests must notice (M=name, ARCH=...)
@@ -74,21 +78,24 @@ bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 b
 matrix:			## build, and boot, many configurations and two compilers (resumes; C="...")
 	@set -f; tests/matrix/run $(C)
 
-mbox:			## the series as mails: build/text-poke.mbox, and its postings: build/posting-*.mbox
+mbox:			## write the series as mails: build/text-poke.mbox, and its postings: build/posting-*.mbox
 	@scripts/mbox
 
-robustness:		## as another user, without a network, with a hostile configuration, interrupted
+models:			## models of the protocols and of the allocator, their mutants (M="<model> ...")
+	@tests/models/run $(M)
+
+robustness:		## work as another user, without a network, with a hostile configuration, interrupted
 	@tests/robustness
 
-# Where TEXT_POKE_BUILD is only a folder of the user, nothing is removed.
+# Remove nothing from a TEXT_POKE_BUILD in which nothing was built.
 ours = out=$${TEXT_POKE_BUILD:-build}; [ ! -e "$$out" ] || [ "$$out" = build ] || [ -e "$$out/tree.lock" ] || \
-	{ echo "error: nothing was built in $$out: it is left alone" >&2; exit 1; }
+	{ echo "error: nothing was built in $$out, so nothing is removed" >&2; exit 1; }
 
-clean:			## remove what was built, keep what was fetched
+clean:			## remove everything built, keep everything fetched
 	@$(ours); [ ! -e "$$out" ] || find "$$out/" -mindepth 1 -maxdepth 1 ! -name cache ! -name 'qemu-*' ! -name 'busybox-*' \
 		! -name tree.lock -exec rm -rf {} +
 
 distclean:		## remove everything that is not in the repository
 	@$(ours); rm -rf "$$out"
 
-.PHONY: help kunit check tree export rebase range-diff build apply static suites coherence bench mutants bisect matrix mbox robustness clean distclean
+.PHONY: help kunit check tree export rebase range-diff build apply static suites coherence hardware bench mutants bisect matrix mbox models robustness clean distclean

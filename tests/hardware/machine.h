@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What /proc and /sys say about the machine: its processors, and how far they are apart. */
+
+static bool read_cpu(int cpu, const char *name, char *text, int size)
+{
+	char path[128];
+	bool ok;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/%s", cpu, name);
+	f = fopen(path, "r");
+	ok = f && fgets(text, size, f);
+	if (f)
+		fclose(f);
+	return ok;
+}
+
+static bool same(int a, int b, const char *name)
+{
+	char s[4096], t[4096];
+
+	return !read_cpu(a, name, s, sizeof(s)) || !read_cpu(b, name, t, sizeof(t)) || !strcmp(s, t);
+}
+
+/* 0 for threads of one core; what is not known counts as near. */
+static int distance(int a, int b)
+{
+	char list[4096];
+
+	if (read_cpu(a, "topology/thread_siblings_list", list, sizeof(list)) &&
+	    strpbrk(list, ",-") && same(a, b, "topology/thread_siblings_list"))
+		return 0;
+	return 1 + !same(a, b, "cache/index2/shared_cpu_list") +
+		2 * !same(a, b, "cache/index3/shared_cpu_list") +
+		4 * !same(a, b, "topology/die_id") + 8 * !same(a, b, "topology/physical_package_id");
+}
+
+/* The writer takes the first CPU; one reader each: a sibling, the nearest core, the farthest. */
+static void find_places(void)
+{
+	int nearest = 100, farthest = 0, d;
+
+	if (syscall(SYS_sched_getaffinity, 0, sizeof(allowed), allowed) < 0)
+		give_up("the CPUs are not known");
+	for (int cpu = 0; cpu < 64 * (int)ARRAY_SIZE(allowed); cpu++) {
+		if (!(allowed[cpu / 64] >> cpu % 64 & 1))
+			continue;
+		cpus++;
+		if (writer_cpu < 0) {
+			writer_cpu = cpu;
+			continue;
+		}
+		d = distance(writer_cpu, cpu);
+		if (!d) {
+			place_cpu[SIBLING] = cpu;
+		} else if (d < nearest) {
+			nearest = d;
+			place_cpu[NEAR] = cpu;
+		}
+		if (d && d >= farthest) {
+			farthest = d;
+			place_cpu[FAR] = cpu;
+		}
+	}
+	if (farthest <= nearest)
+		place_cpu[FAR] = -1;
+}
+
+/* The lines of /proc/cpuinfo that name a processor; each value once. */
+static void print_processor(void)
+{
+	static const char * const keys[] = {
+		"vendor_id", "model name", "cpu family", "model", "stepping", "microcode",
+		"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision",
+		"isa", "uarch", "mvendorid", "marchid", "mimpid", "cpu", "revision",
+	};
+	const char *hypervisor = access("/proc/device-tree/hypervisor", F_OK) ? NULL : "the device tree says so";
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	char *line = NULL, *seen[256];
+	unsigned int nr = 0, i;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		char *colon = strchr(line, ':'), *key_end = colon;
+
+		if (!colon)
+			continue;
+		if (!strncmp(line, "flags", 5) && strstr(line, " hypervisor"))
+			hypervisor = "flag \"hypervisor\"";
+		while (key_end > line && strchr(" \t", key_end[-1]))
+			key_end--;
+		*key_end = 0;
+		for (i = 0; i < ARRAY_SIZE(keys) && strcmp(line, keys[i]); i++)
+			;
+		if (i == ARRAY_SIZE(keys))
+			continue;
+		*key_end = ' ';
+		for (i = 0; i < nr && strcmp(seen[i], line); i++)
+			;
+		if (i < nr || nr == ARRAY_SIZE(seen))
+			continue;
+		seen[nr++] = strdup(line);
+		*key_end = 0;
+		say("%-17s%s", line, colon + 2);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	if (!hypervisor && !access("/sys/hypervisor/type", F_OK))
+		hypervisor = "/sys/hypervisor";
+	say("%-17s%s%s\n", "virtual machine", hypervisor ? "yes: " : "no sign of one", hypervisor ? hypervisor : "");
+}
+
+/* Other work costs runs: who waits for a CPU executes nothing. */
+static void print_load(const char *when)
+{
+	double load;
+
+	if (getloadavg(&load, 1) == 1)
+		say("%-17s%.1f\n", when, load);
+}
+
+static void print_machine(void)
+{
+	time_t t = time(NULL);
+	struct utsname u;
+	char day[32];
+
+	uname(&u);
+	strftime(day, sizeof(day), "%Y-%m-%d", gmtime(&t));
+	say("What text-patching.rst relies on, tried on a processor (" ARCH ", %s)\n\n", day);
+	print_processor();
+	say("%-17s%s\n%-17s%d\n%-17s%s\n", "kernel", u.release, "CPUs", cpus, "compiler", __VERSION__);
+	if (ctr)
+		say("%-17s%#lx (IDC %lu, DIC %lu)\n", "CTR_EL0", ctr, ctr >> 28 & 1, ctr >> 29 & 1);
+	if (hwcap)
+		say("%-17s%#lx\n", "AT_HWCAP", hwcap);
+	print_load("load at first");
+	say("%-17s%d\n", "writer on CPU", writer_cpu);
+	for (int p = SIBLING; p <= FAR; p++)
+		if (place_cpu[p] >= 0)
+			say("%-17s%d (%s)\n", "reader on CPU", place_cpu[p], place_name[p]);
+		else
+			say("%-17snone (%s)\n", "reader on CPU", place_name[p]);
+}

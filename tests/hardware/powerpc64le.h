@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "risc.h"
+
+#define ARCH	"powerpc64le"
+#define JUMP	"\x7c\x00\x00\x48"	/* b .+124 */
+#define TRAPS	"\x08\x00\xe0\x7f"	/* trap */
+#define FETCHED	"If a processor retired such a prefetch, the symptom would be a program check in new code."
+#define OLDCODE	"Missing step: As on arm64. (Without the event [...] after re-use, old code.)"
+#define STEPS	"Missing step: As on arm64. (Without 2 or 4 [...] Without 3 or 5 [...])"
+
+static const struct test tests[] = {
+	{ "first", "Nothing for new code, as before this API.", LOOK },
+	{ "neighbour", FETCHED, NEIGHBOUR },
+	{ "trained", FETCHED, TRAIN },
+	{ "reuse", AGAIN, TRAIN | DIRECT | SYNC },
+	{ "reuse-nosync", OLDCODE, TRAIN | DIRECT, 0, CONTROL },
+	{ "freed-nosync", OLDCODE, TRAIN | NOSYNC, 0, CONTROL },
+	{ "no-dcbst", STEPS, TRAIN, NO_CLEAN, CONTROL },
+	{ "no-icbi", STEPS, TRAIN, NO_INVAL, CONTROL },
+	{ "no-first-sync", STEPS, TRAIN, NO_SYNC1, CONTROL },
+	{ "no-second-sync", STEPS, TRAIN, NO_SYNC2, CONTROL },
+	{ "torn", CHANGE, TORN, 0, MUST },
+	{ "own", "5. sync, isync", OWN | EVENT },
+	{ "own-no-isync", OLDCODE, OWN, NO_EVENT, CONTROL },
+	{ "predictor", "a prefetch of traps along a predicted path", TIMING, 0, MUST },
+};
+
+/* lis 3, hi; ori 3, 3, lo; blr */
+ENCODE(0x3c600000 | v >> 16, 0x60630000 | (v & 0xffff), 0x4e800020)
+
+static inline void event(void)
+{
+	asm volatile("isync" : : : "memory");
+}
+
+/* The sequence of the document; with PPC_FEATURE_ICACHE_SNOOP, "a single icbi is enough". */
+static void flush(uint8_t *p, size_t len, unsigned int skip)
+{
+	bool snoops = hwcap & 0x2000;
+	size_t at;
+
+	for (at = 0; at < len && !snoops && !(skip & NO_CLEAN); at += 32)
+		asm volatile("dcbst 0, %0" : : "r"(p + at) : "memory");
+	if (!(skip & NO_SYNC1))
+		asm volatile("sync" : : : "memory");
+	for (at = 0; at < (snoops ? 1 : len) && !(skip & NO_INVAL); at += 32)
+		asm volatile("icbi 0, %0" : : "r"(p + at) : "memory");
+	if (!(skip & NO_SYNC2))
+		asm volatile("sync" : : : "memory");
+	if (!(skip & NO_EVENT))
+		event();
+}
+#define ABSENT(skip)	((skip) & NO_CLEAN && hwcap & 0x2000)

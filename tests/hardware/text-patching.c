@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Try on a processor what Documentation/core-api/text-patching.rst relies on: one thread
+ * writes code through a writable mapping, threads on other CPUs execute it through another
+ * mapping of the same memory. README.md says what each experiment is about.
+ *
+ * membarrier(SYNC_CORE), or the flush call of riscv, stands for text_poke_sync().
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define ALIGNED		__attribute__((__aligned__(256)))
+#define SITES		64	/* indirect call sites that are trained, one for each slot */
+#define SLOTS		1024	/* slots that are used once before the memory is renewed */
+#define STRIDE		256	/* no line has two of these slots */
+#define FAR_TAIL	128	/* where the second half of the code is in them: another line */
+#define CLOSE		16	/* here several slots share a line */
+#define SIZE		(SLOTS * STRIDE)
+#define TORN_A		0x1111111111111111ULL
+#define TORN_B		0x2222222222222222ULL
+#define NOT_YET		(1ULL << 32)	/* what no slot returns */
+
+/* How an experiment is done. */
+#define TRAIN		0x001	/* the call site has called this address before */
+#define NEIGHBOUR	0x002	/* the reader waits in code of the same line */
+#define DIRECT		0x004	/* new code replaces old code, without traps between */
+#define NOSYNC		0x008	/* traps replace old code without synchronisation */
+#define SYNC		0x010	/* synchronise all CPUs before the code is published */
+#define LOOK		0x020	/* the reader compares the pointer before it calls */
+#define EVENT		0x040	/* and then executes a context synchronising event */
+#define OWN		0x080	/* one CPU writes and executes */
+#define TORN		0x100	/* instructions change while they run */
+#define WIDE		0x200	/* with an operand of eight bytes */
+#define TIMING		0x400	/* has the predictor learnt? */
+#define ALONE		(OWN | TIMING)
+#define IN_FLIGHT(how)	(((how) & (TRAIN | LOOK | SYNC)) == TRAIN)	/* can be counted */
+
+#define LENGTH(how)	((how) & NEIGHBOUR ? CODE : FAR_TAIL + CODE)
+
+/* Steps of the writer that an experiment leaves out. */
+#define NO_CLEAN	0x01
+#define NO_SYNC1	0x02
+#define NO_INVAL	0x04
+#define NO_SYNC2	0x08
+#define NO_EVENT	0x10
+#define LOCAL		0x20	/* riscv: has the local flush */
+
+enum { CLAIM, CONTROL, MUST };	/* MUST: a control without which a run proves little */
+
+struct test {
+	const char *name, *sentence;
+	unsigned int how, skip;
+	int role;
+};
+
+static uint8_t *rw, *rx;
+static unsigned long hwcap, ctr;
+
+/* Sentences about more than one architecture. */
+#define LEARNS	"Any CPU that learns dst through ordinary synchronisation executes the new code"
+#define AGAIN	"Memory that has held code is used again in this order: [...] 4. text_poke_sync()"
+#define GRANT	"it need not wait, because the next owner of the memory takes step 4"
+#define CHANGE	"text_poke_copy() does not change code that may be running."
+
+#if defined(__x86_64__)
+#include "x86_64.h"
+#elif defined(__aarch64__)
+#include "arm64.h"
+#elif defined(__riscv) && __riscv_xlen == 64
+#include "riscv64.h"
+#elif defined(__powerpc64__) && defined(__LITTLE_ENDIAN__)
+#include "powerpc64le.h"
+#else
+#error "there are no experiments for this architecture yet"
+#endif
+
+#ifndef ABSENT
+#define ABSENT(skip)	((skip) & 0)	/* a step that this processor does not need */
+#endif
+#ifndef SNOOP
+#define SNOOP		NULL	/* the sentence about sibling threads */
+#endif
+
+enum { GOOD, TRAP, OLD, MIXED, RESULTS };
+enum { SIBLING, NEAR, FAR, ALL, PLACES };
+static const char * const place_name[] = { "sibling", "near", "far", "all", "-" };
+
+struct reader {
+	uint32_t at;			/* the last step that it has taken */
+	int cpu;
+	unsigned long long n[RESULTS], in_flight;
+	uint32_t got, wanted;		/* of the first mixture */
+	pthread_t thread;
+} ALIGNED;
+
+struct row {
+	const struct test *test;
+	int place;
+	unsigned long long n[RESULTS], runs, bad, in_flight;
+	uint32_t got, wanted;
+	double here, elsewhere;		/* nanoseconds */
+	bool shown;
+};
+
+static struct {
+	const struct test *test;
+	uint32_t ALIGNED step;
+	bool stop;
+	struct {
+		uint64_t where;
+	} ALIGNED pub[SITES];
+	struct reader reader[PLACES];
+	int nr_readers;
+} x;
+
+static struct row rows[(PLACES + 1) * ARRAY_SIZE(tests)];
+static int nr_rows, writer_cpu = -1, cpus, place_cpu[] = { -1, -1, -1 };
+static unsigned long allowed[128];	/* 8192 CPUs */
+static uint64_t end;			/* of the experiment that runs */
+static uint32_t step;			/* of the writer */
+static __thread sigjmp_buf env;
+static __thread volatile bool armed;
+static __thread uint64_t seed = 88172645463325252ULL;
+static FILE *out;
+
+static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
+{
+	for (int i = 0; i < 2; i++) {
+		va_list args;
+
+		va_start(args, format);
+		vfprintf(i ? out : stdout, format, args);
+		va_end(args);
+	}
+	fflush(stdout);
+}
+
+static void give_up(const char *why)
+{
+	fprintf(stderr, "nothing can be tried here: %s\n", why);
+	exit(3);
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static unsigned int rnd(unsigned int below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (seed >> 20) % below;
+}
+
+static void pin(int cpu)
+{
+	unsigned long mask[ARRAY_SIZE(allowed)] = { 0 };
+
+	mask[cpu / 64] = 1UL << cpu % 64;
+	syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+static void on_trap(int sig)
+{
+	if (armed)
+		siglongjmp(env, sig == SIGTRAP || sig == SIGILL ? TRAP : MIXED);
+	signal(sig, SIG_DFL);	/* a fault of this program */
+}
+
+/* What stands for text_poke_sync(). */
+static bool sync_all(void)
+{
+#ifdef __riscv
+	return !syscall(259, rx, rx + SIZE, 0);		/* riscv_flush_icache() */
+#else
+	return !syscall(SYS_membarrier, 1 << 5, 0, 0);	/* PRIVATE_EXPEDITED_SYNC_CORE */
+#endif
+}
+
+static uint32_t value(uint32_t n)
+{
+	return n * 2654435761u | 1;	/* differs from its neighbours, and is not 0 */
+}
+
+#include "reader.h"
+
+static void go(void)
+{
+	__atomic_store_n(&x.step, ++step, __ATOMIC_RELEASE);
+}
+
+static void wait_readers(void)
+{
+	++step;
+	for (int i = 0; i < x.nr_readers; i++)
+		wait_for(&x.reader[i].at, step);
+}
+
+static void put(unsigned int i, uint32_t v)
+{
+	uint8_t code[CODE], *p = rw + (slot(i) - (uint64_t)rx);
+	bool first = rnd(2);
+
+	encode(code, v);
+	if (x.test->how & NEIGHBOUR) {
+		memcpy(p, code, CODE);
+		return;
+	}
+	if (first)
+		memcpy(p + FAR_TAIL, code + HEAD, CODE - HEAD);
+	asm volatile("" : : : "memory");
+	memcpy(p, code, HEAD);
+	memcpy(p + HEAD, JUMP, sizeof(JUMP) - 1);
+	asm volatile("" : : : "memory");
+	if (!first)
+		memcpy(p + FAR_TAIL, code + HEAD, CODE - HEAD);
+}
+
+static void publish(unsigned int site, uint64_t p)
+{
+	__atomic_store_n(&x.pub[site].where, p, __ATOMIC_RELEASE);
+}
+
+static void fill_traps(size_t size)
+{
+	for (size_t i = 0; i < size; i += 4)
+		memcpy(rw + i, TRAPS, 4);
+	flush(rx, size, 0);
+}
+
+/* Old code in all slots that are trained, everywhere visible. */
+static void put_old(uint32_t n)
+{
+	for (int i = 0; i < SITES; i++) {
+		put(i, value(n + i));
+		publish(i, slot(i));
+	}
+	flush(rx, SITES * STRIDE, 0);
+	sync_all();
+}
+
+/* New code for a slot, as soon as the readers look for it. */
+static void write_slot(unsigned int i, unsigned int site, uint32_t v)
+{
+	wait_readers();
+	asm volatile("" : : "r"(slow_zero(rnd(64))) : "memory");
+	put(i, v);
+	flush((uint8_t *)slot(i), LENGTH(x.test->how), x.test->skip);
+	if (x.test->how & SYNC)
+		sync_all();
+	publish(site, slot(i));
+}
+
+static void write_new(uint32_t *n)
+{
+	unsigned int i;
+
+	madvise(rw, SIZE, MADV_REMOVE);		/* other pages */
+	fill_traps(x.test->how & NEIGHBOUR ? SLOTS * CLOSE : SIZE);
+	for (i = 0; i < SIZE; i += 4096)
+		(void)*(volatile uint8_t *)(rx + i);	/* no page faults later */
+	put(0, value(*n));
+	flush(rx, STRIDE, 0);
+	sync_all();
+	publish(0, slot(0));
+	go();
+	for (i = 1; i < SLOTS; i++)
+		write_slot(i, 0, value(*n + i));
+	wait_readers();
+	*n += SLOTS;
+}
+
+static void write_again(uint32_t *n)
+{
+	unsigned int i;
+
+	put_old(*n);
+	go();
+	wait_readers();
+	for (i = 0; i < SITES; i++)
+		publish(i, (uint64_t)not_published);
+	if (!(x.test->how & DIRECT))
+		fill_traps(SITES * STRIDE);
+	if (!(x.test->how & (DIRECT | NOSYNC)))
+		sync_all();
+	go();
+	for (i = 0; i < SITES; i++)
+		write_slot(i, i, value(*n + SITES + i));
+	wait_readers();
+	*n += 2 * SITES;
+}
+
+static void write_torn(uint32_t *n)
+{
+	size_t start = torn_start(x.test->how, (*n)++);
+	uint64_t until = now() + 20000000;
+
+	put_torn(rw + start, x.test->how, TORN_A);
+	flush(rx + start, CODE, 0);
+	sync_all();
+	publish(0, (uint64_t)rx + start);
+	go();
+	while (now() < until)
+		for (int i = 0; i < 100; i++) {
+			change_torn(rw + start, x.test->how, i & 1 ? TORN_A : TORN_B);
+			flush(rx + start, CODE, 0);
+			if (x.test->how & SYNC)
+				sync_all();
+		}
+	go();
+	wait_readers();
+}
+
+static void write_own(uint32_t *n)
+{
+	put_old(*n);
+	event();
+	train(x.reader, *n);
+	for (int i = 0; i < SITES; i++) {
+		put(i, value(*n + SITES + i));
+		flush((uint8_t *)slot(i), LENGTH(x.test->how), x.test->skip);
+		if (x.test->how & EVENT)
+			event();
+		run_slot(x.reader, i, 0, 0, value(*n + SITES + i), value(*n + i), 0, true);
+	}
+	*n += 2 * SITES;
+}
+
+/* How long does a call take that goes where it went before, and one that goes elsewhere? */
+static void measure(struct row *row)
+{
+	double count[2] = { 0 }, sum[2] = { 0 }, squares[2] = { 0 }, variance = 0;
+
+	put_old(1);
+	event();
+	train(x.reader, 1);
+	while (now() < end)
+		for (int i = 0; i < SITES; i++) {
+			int other = rnd(2), target = (i + 17 * other) % SITES;
+			uint64_t t;
+
+			for (int k = 0; k < 3; k++)
+				run_slot(x.reader, i, 0, 0, value(1 + i), 0, 24, false);
+			publish(i, slot(target));
+			t = now();
+			run_slot(x.reader, i, 0, 0, value(1 + target), 0, 24, true);
+			t = now() - t;
+			publish(i, slot(i));
+			if (t > 2000)
+				continue;	/* interrupted */
+			count[other]++;
+			sum[other] += t;
+			squares[other] += (double)t * t;
+		}
+	for (int i = 0; i < 2; i++)
+		if (count[i]) {
+			sum[i] /= count[i];
+			variance += (squares[i] / count[i] - sum[i] * sum[i]) / count[i];
+		}
+	row->here = sum[0];
+	row->elsewhere = sum[1];
+	/* At least a nanosecond, and five standard errors. */
+	row->shown = sum[1] > sum[0] + 1 && (sum[1] - sum[0]) * (sum[1] - sum[0]) > 25 * variance;
+}
+
+static void run(const struct test *test, int place, double seconds)
+{
+	struct row *row = &rows[nr_rows++];
+	uint32_t n = 1;
+
+	*row = (struct row){ .test = test, .place = place };
+	if (ABSENT(test->skip))
+		return;
+	memset(&x, 0, sizeof(x));
+	x.test = test;
+	step = 0;
+	fill_traps(SIZE);
+	sync_all();
+	for (int p = SIBLING; p <= FAR && !(test->how & ALONE); p++)
+		if (place_cpu[p] >= 0 && (place == p || place == ALL))
+			x.reader[x.nr_readers++].cpu = place_cpu[p];
+	for (int i = 0; i < x.nr_readers; i++)
+		if (pthread_create(&x.reader[i].thread, NULL, reader, &x.reader[i]))
+			give_up("no threads");
+	end = now() + seconds * 1e9;
+	if (test->how & TIMING)
+		measure(row);
+	while (now() < end) {
+		if (test->how & TORN)
+			write_torn(&n);
+		else if (test->how & OWN)
+			write_own(&n);
+		else if (test->how & TRAIN)
+			write_again(&n);
+		else
+			write_new(&n);
+	}
+	x.stop = true;
+	go();
+	for (int i = 0; i < PLACES; i++) {
+		struct reader *r = &x.reader[i];
+
+		if (i < x.nr_readers)
+			pthread_join(r->thread, NULL);
+		for (int k = 0; k < RESULTS; k++)
+			row->n[k] += r->n[k];
+		row->in_flight += r->in_flight;
+		if (r->got) {
+			row->got = r->got;
+			row->wanted = r->wanted;
+		}
+	}
+	row->bad = row->n[TRAP] + row->n[OLD] + row->n[MIXED];
+	row->runs = row->n[GOOD] + row->bad;
+	row->shown |= !!row->bad;
+}
+
+#include "machine.h"
+#include "report.h"
+
+static void set_up(void)
+{
+	struct sigaction action = { .sa_handler = on_trap, .sa_flags = SA_NODEFER };
+	static const int signals[] = { SIGTRAP, SIGILL, SIGSEGV, SIGBUS };
+	int fd = syscall(SYS_memfd_create, "code", 0x10);	/* MFD_EXEC, of 6.3 */
+
+	if (fd < 0)
+		fd = syscall(SYS_memfd_create, "code", 0);
+	if (fd < 0 || ftruncate(fd, SIZE))
+		give_up("no memory file");
+	rw = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rx = mmap(NULL, SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (rw == MAP_FAILED || rx == MAP_FAILED)
+		give_up("memory cannot be writable here and executable there");
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &action, NULL);
+#if defined(__aarch64__)
+	asm volatile("mrs %0, ctr_el0" : "=r"(ctr));
+#elif defined(__powerpc64__)
+	hwcap = getauxval(AT_HWCAP);
+#endif
+#ifndef __riscv
+	syscall(SYS_membarrier, 1 << 6, 0, 0);	/* REGISTER_PRIVATE_EXPEDITED_SYNC_CORE */
+#endif
+	if (!sync_all())
+		give_up("the kernel cannot synchronise all CPUs for a program");
+}
+
+static int usage(const char *name)
+{
+	fprintf(stderr, "usage: %s [-t SECONDS] [-o FILE]\n", name);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = "text-patching-" ARCH ".txt";
+	double seconds = 60, jobs = 0;
+	int nr_places = 0, option;
+	char *rest;
+
+	while ((option = getopt(argc, argv, "t:o:")) != -1) {
+		if (option == 't') {
+			seconds = strtod(optarg, &rest);
+			if (*rest || rest == optarg || !(seconds > 0 && seconds < 1e7))
+				return usage(argv[0]);
+		} else if (option == 'o') {
+			name = optarg;
+		} else {
+			return usage(argv[0]);
+		}
+	}
+	if (optind != argc)
+		return usage(argv[0]);
+	set_up();
+	find_places();
+	out = fopen(name, "w");
+	if (!out) {
+		perror(name);
+		return 3;
+	}
+	print_machine();
+	pin(writer_cpu);
+	for (int p = SIBLING; p <= FAR; p++)
+		nr_places += place_cpu[p] >= 0;
+	nr_places += nr_places > 1;
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+		jobs += ABSENT(tests[i].skip) ? 0 : tests[i].how & ALONE ? 1 : nr_places;
+	say("%-17s%.0f, %.1f for each experiment\n\n%-15s %-8s %12s %12s %10s %10s %10s  %s\n", "seconds",
+	    seconds, seconds / jobs, "experiment", "reader", "runs", "in flight", "traps", "old", "mixed", "result");
+	for (int p = SIBLING; p <= PLACES; p++)
+		for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+			if (p == PLACES ? tests[i].how & ALONE : !(tests[i].how & ALONE) &&
+			    (p == ALL ? nr_places > 1 : place_cpu[p] >= 0)) {
+				run(&tests[i], p, seconds / jobs);
+				print_row(&rows[nr_rows - 1]);
+			}
+	print_load("load at the end");
+	option = print_verdicts();
+	if (fclose(out)) {
+		perror(name);
+		return 3;
+	}
+	fprintf(stderr, "written to %s\n", name);
+	return option;
+}
