@@ -4,8 +4,8 @@
 #define ARCH	"arm64"
 #define JUMP	"\x1f\x00\x00\x14"	/* b .+124 */
 #define TRAPS	"\x00\x20\x20\xd4"	/* brk #0x100 */
-#define NONE	"Without the event, a CPU executes traps or, after re-use, old code."
-#define CACHE	"Without 2 or 4 a CPU executes what its cache holds for as long as it likes."
+#define NONE	"Without the event, a CPU may execute traps or, in memory that is used again, old code."
+#define CACHE	"Without 2 or 4 a CPU may execute the old contents of its cache for any time."
 #define ORDER	"Without 3 or 5 the order of the two is open"
 
 static const struct test tests[] = {
@@ -14,7 +14,7 @@ static const struct test tests[] = {
 	{ "trained", LEARNS, SYNC | TRAIN },
 	{ "reuse", AGAIN, TRAIN | DIRECT | SYNC },
 	{ "granted", GRANT, TRAIN | NOSYNC | SYNC },
-	{ "event", "Never to one that branches on the flag and then executes an ISB", TRAIN | LOOK | EVENT },
+	{ "event", "It says Never if the reader branches on the flag and then executes an ISB.", TRAIN | LOOK | EVENT },
 	{ "no-event", NONE, TRAIN, 0, CONTROL },
 	{ "reuse-nosync", NONE, TRAIN | DIRECT, 0, CONTROL },
 	{ "no-dc", CACHE, TRAIN | LOOK | EVENT, NO_CLEAN, CONTROL },
@@ -22,9 +22,9 @@ static const struct test tests[] = {
 	{ "no-first-dsb", ORDER, TRAIN | LOOK | EVENT, NO_SYNC1, CONTROL },
 	{ "no-second-dsb", ORDER, TRAIN | LOOK | EVENT, NO_SYNC2, CONTROL },
 	{ "torn", CHANGE, TORN, 0, MUST },
-	{ "own", "A context synchronising event after step 5 (on the CPU that wrote)", OWN | EVENT },
+	{ "own", "A context synchronising event after step 5, even for new code.", OWN | EVENT },
 	{ "own-no-isb", NONE, OWN, NO_EVENT, CONTROL },
-	{ "predictor", "The architecture puts no limit on how early an instruction may be fetched",
+	{ "predictor", "The architecture does not limit how early an instruction may be fetched",
 	  TIMING, 0, MUST },
 };
 

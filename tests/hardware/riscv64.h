@@ -4,7 +4,7 @@
 #define ARCH	"riscv64"
 #define JUMP	"\x6f\x00\xc0\x07"	/* j .+124 */
 #define TRAPS	"\x73\x00\x10\x00"	/* ebreak */
-#define REMOTE	"without the remote one any other hart, executes what it has in its instruction cache"
+#define REMOTE	"Without the remote fence any other hart may."
 #define ONWRITER "fence.i on each hart, even for new code and on the hart that wrote"
 
 static const struct test tests[] = {
@@ -13,7 +13,7 @@ static const struct test tests[] = {
 	{ "trained", LEARNS, SYNC | TRAIN },
 	{ "reuse", AGAIN, TRAIN | DIRECT | SYNC },
 	{ "granted", GRANT, TRAIN | NOSYNC | SYNC },
-	{ "event", "stores are visible to the instruction fetch of a hart only after it has executed one",
+	{ "event", "Stores are visible to the instruction fetch of a hart only after it has executed one",
 	  TRAIN | LOOK | EVENT },
 	{ "no-fence", REMOTE, TRAIN, 0, CONTROL },
 	{ "local-fence", REMOTE, TRAIN, LOCAL, CONTROL },
@@ -22,7 +22,7 @@ static const struct test tests[] = {
 	{ "torn", CHANGE, TORN | SYNC, 0, MUST },
 	{ "own", ONWRITER, OWN | EVENT },
 	{ "own-local", ONWRITER, OWN, LOCAL },
-	{ "own-nosync", "Without the local fence the writer [...] executes what it has in its instruction cache",
+	{ "own-nosync", "Without the local fence the writer may execute the old contents of its instruction cache.",
 	  OWN, 0, CONTROL },
 	{ "predictor", "an implementation may have fetched the traps at any time before", TIMING, 0, MUST },
 };

@@ -74,9 +74,9 @@ static unsigned long hwcap, ctr;
 
 /* Sentences about more than one architecture. */
 #define LEARNS	"Any CPU that learns dst through ordinary synchronisation executes the new code"
-#define AGAIN	"Memory that has held code is used again in this order: [...] 4. text_poke_sync()"
+#define AGAIN	"To use memory again that has held code, take these steps in order: [...] Call text_poke_sync()"
 #define GRANT	"it need not wait, because the next owner of the memory takes step 4"
-#define CHANGE	"text_poke_copy() does not change code that may be running."
+#define CHANGE	"text_poke_copy() must not change code that may be running."
 
 #if defined(__x86_64__)
 #include "x86_64.h"

@@ -4,12 +4,12 @@
 #define CODE	11	/* or $high, %eax; ret */
 #define JUMP	"\xeb\x79"	/* from the end of the head to FAR_TAIL */
 #define TRAPS	"\xcc\xcc\xcc\xcc"
-#define SNOOP	"there the core discards what either of its threads has in flight from that line"
-#define MIXTURE	"Without the broadcast a CPU may execute a mixture of old and new bytes after re-use."
+#define SNOOP	"There the core discards what either of its threads has in flight from that line"
+#define MIXTURE	"Without the broadcast the manuals permit a CPU to execute a mixture of old and new bytes after re-use."
 
 static const struct test tests[] = {
 	{ "first", "Nothing for new code.", LOOK },
-	{ "neighbour", "a store to a line that was fetched for instructions still in flight discards them",
+	{ "neighbour", "A store to a line discards instructions in flight that were fetched from it.",
 	  NEIGHBOUR },
 	{ "trained", "So speculation into traps ends in a refetch, not in a trap.", TRAIN },
 	{ "reuse", AGAIN, TRAIN | DIRECT | SYNC },
@@ -17,8 +17,8 @@ static const struct test tests[] = {
 	{ "freed-nosync", MIXTURE, TRAIN | NOSYNC, 0, CONTROL },
 	{ "torn32", CHANGE, TORN, 0, MUST },
 	{ "torn64", CHANGE, TORN | WIDE, 0, MUST },
-	{ "own", "a serialising instruction before the new code is executed on that CPU", OWN | EVENT },
-	{ "own-nosync", "What the writing CPU has prefetched is checked by linear address and would be missed",
+	{ "own", "a serialising instruction before that CPU executes the new code.", OWN | EVENT },
+	{ "own-nosync", "the instructions that the writing CPU has prefetched uses linear addresses, and would miss them.",
 	  OWN, 0, CONTROL },
 	{ "predictor", "a branch predictor sent the front end there", TIMING, 0, MUST },
 };
