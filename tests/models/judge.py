@@ -107,7 +107,9 @@ def judge_alloc(a, model, work, text, options):
 def try_run(a, model, run):
     """The verdict, what was printed, seconds."""
     begin = time.time()
-    work = os.path.join(a.out, re.sub(r'\W+', '-', model.name + ' ' + run.name))
+    # Mutants of several cases may have one name, and run at the same time.
+    name = f'{model.name} {model.runs.index(run)} {run.name}'
+    work = os.path.join(a.out, re.sub(r'\W+', '-', name))
     os.makedirs(work, exist_ok=True)
     text = read(a.tree + '/' + model.of[0][0]) if model.kind == 'alloc' else model.body
     if run.sed:
