@@ -12,6 +12,8 @@ ARCH ?= x86_64
 #   KARGS=<arguments>	more kernel arguments (make kunit)
 #   QUICK=1	leave out the slow parts (make bench, make matrix)
 #   M="<name> ..."	only these (make mutants, make models)
+#   N=<number>	only generated mutants, a sample of this many (make mutants)
+#   SEED=<number>	the seed of the sample, instead of the date (make mutants)
 #   CHECK=<pattern>	only these checks (make static)
 #   FROM=<version>	the version to compare with (make range-diff)
 #   BASE=<dir or tag>	the new base (make rebase)
@@ -69,8 +71,9 @@ hardware:		## what the series relies on, tried on the processor of this machine 
 suites:			## run existing suites on base and patched kernel, and compare (ARCH=...)
 	@tests/suites/run $(ARCH)
 
-mutants:		## break the series on purpose; the tests must notice (M=name, ARCH=...)
-	@tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
+mutants:		## break the series on purpose; the tests must notice (M=name, N=..., SEED=..., ARCH=...)
+	@[ -n "$(N)" ] || tests/mutants/run $(if $(M),-m "$(M)") $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
+	@[ -n "$(M)" ] || tests/mutants/generated -k $(if $(N),-n "$(N)") $(if $(SEED),-s "$(SEED)") $(ARCH)
 
 bisect:			## build every patch with W=1 on every architecture (resumes; BOOT=1 boots them)
 	@scripts/bisect $(if $(filter command line,$(origin ARCH)),$(ARCH),all)
