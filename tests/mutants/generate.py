@@ -338,7 +338,7 @@ def spans_start(marks, text):
 
 def drop(listing, messages):
     """Add the innermost mutant at each place that the compiler names to LIST.drop."""
-    tree, spans, groups = None, {}, {}
+    tree, spans = None, {}
     with open(listing + ".spans") as f:
         tree = f.readline().strip()
         for line in f:
