@@ -15,9 +15,9 @@
 //
 // of: kernel/text-patching.c text_poke_copy get_state_text_poke_sync poll_state_text_poke_sync
 // of: kernel/text-patching.c text_poke_sync_since text_poke_sync_counted smp_text_poke_sync_each_cpu
-// of: kernel/text-patching.c text_poke_sync_request text_poke_sync_must_interrupt text_poke_sync_this_cpu
+// of: kernel/text-patching.c text_poke_sync_must_interrupt text_poke_sync_this_cpu
 // of: mm/execmem_text.c REUSE_WAITS block_is_covered block_drain block_set_trapped pool_reclaim
-// of: include/linux/context_tracking.h ct_state_inc_watching
+// of: include/linux/context_tracking.h ct_state_inc_watching text_poke_sync_if_behind
 // of: kernel/context_tracking.c ct_nmi_enter
 // of: arch/x86/kernel/alternative.c arch_text_poke_sync_core
 // of: arch/x86/kernel/smpboot.c start_secondary
@@ -61,11 +61,13 @@
 // mutant riscv-sync-none of riscv: s/serialise(c); \/\* interrupt \*\//skip;/
 // mutant powerpc-not-invalidated of powerpc: /IC IVAU/d
 // mutant powerpc-not-cleaned of powerpc: /pou = mem;/d
-// mutant defer-not-looked-at of x86-defer: s/look(c); \/\* wake/skip; \/*/
-// mutant defer-nmi-not-looked-at of x86-defer: s/nmi_look(c); \/\* NMI, watched/skip; \/*/
-// mutant defer-cleared-first of x86-defer: s/serialise(c); \/\* deferred/deferred[c] = false; \/*/; s/deferred\[c\] = false; \/\* served/serialise(c); \/*/
-// mutant defer-no-second-look of x86-defer: s/:: !deferred\[c\] ->/:: false ->/
-// mutant defer-cpu-not-told of x86-defer: s/deferred\[c\] = true; \/\* request/skip; \/*/; s/:: !deferred\[c\] ->/:: false ->/
+// mutant defer-not-compared of x86-defer: s/look(c); \/\* wake/skip; \/*/
+// mutant defer-compared-before-watched of x86-defer: s/watching\[c\] = true; \/\* wakes/look(c); &/; s/look(c); \/\* wake/skip; \/*/
+// mutant defer-nmi-not-compared of x86-defer: s/nmi_look(c); \/\* NMI, watched/skip; \/*/
+// mutant defer-seen-written-first of x86-defer: s/serialise(c); \/\* behind/seen[c] = l; \/*/; s/seen\[c\] = l; \/\* caught up/serialise(c); \/*/
+// mutant defer-seen-read-after of x86-defer: s/seen\[c\] = l; \/\* caught up/seen[c] = begun; \/*/
+// mutant defer-none-interrupted of x86-defer: s/:: watching\[c\] -> ipi/:: false -> ipi/
+// mutant defer-counted-late of x86-defer: s/atomic { begun++; nr = begun };/nr = begun + 1;/; s/.*acknowledged.*/begun = nr;&/
 // mutant x86-online-not-synced of x86-hotplug: s/serialise(c) \/\* online/skip \/*/
 // mutant arm64-online-not-synced of arm64-hotplug: s/serialise(c) \/\* online/skip \/*/
 // mutant riscv-online-not-synced of riscv-hotplug: s/serialise(c) \/\* online/skip \/*/
@@ -82,8 +84,8 @@
 
 byte mem, pou, ptr;
 byte pf[3] = NONE, ic[3] = NONE, sec[3], ipi[3];
-bool ran[3], online[3] = true, watching[3] = true, deferred[3];
-byte begun, ended, state, sending;
+bool ran[3], online[3] = true, watching[3] = true;
+byte seen[3], begun, ended, state, sending;
 bool dead, trapped, text_mutex, sync_lock;
 bool nmi_left = true;
 #ifdef DEFER
@@ -204,10 +206,12 @@ inline nmi(c)
 
 inline nmi_look(c)
 {
+	nl = begun;
 	if
-	:: deferred[c] -> serialise(c); deferred[c] = false
+	:: nl != seen[c] -> serialise(c); seen[c] = nl
 	:: else
-	fi
+	fi;
+	nl = 0 /* fewer states */
 }
 
 inline nmi_runs(c)
@@ -218,23 +222,25 @@ inline nmi_runs(c)
 	fi
 }
 
-/* text_poke_sync_if_deferred() */
+/* text_poke_sync_if_behind() */
 inline look(c)
 {
+	l = begun;
 	if
-	:: deferred[c] ->
-		serialise(c); /* deferred */
+	:: l != seen[c] ->
+		serialise(c); /* behind */
 		nmi(c);
-		deferred[c] = false; /* served */
+		seen[c] = l; /* caught up */
 	:: else
-	fi
+	fi;
+	l = 0
 }
 
 inline idle(c)
 {
 	watching[c] = false;
 	nmi(c);
-	watching[c] = true;
+	watching[c] = true; /* wakes up */
 	nmi(c);
 	look(c); /* wake up */
 }
@@ -242,14 +248,22 @@ inline idle(c)
 inline interrupt(c)
 {
 	atomic {
+#ifdef DEFER
+		if
+		:: begun != seen[c] -> seen[c] = begun; serialise(c) /* interrupt, behind */
+		:: else
+		fi;
+#else
 		serialise(c); /* interrupt */
-		deferred[c] = false;
+#endif
 		ipi[c] = 0
 	}
 }
 
 proctype cpu(byte c)
 {
+	byte l, nl;
+
 end:	do
 	:: find(c) -> runs(c)
 	:: ipi[c] != 0 -> interrupt(c)
@@ -281,14 +295,9 @@ inline request(c, me)
 {
 	if
 	:: online[c] && may_defer ->
-		deferred[c] = true; /* request */
 		if
 		:: watching[c] -> ipi[c] = ipi[c] | me
-		:: else ->
-			if
-			:: !deferred[c] -> ipi[c] = ipi[c] | me
-			:: else
-			fi
+		:: else
 		fi
 	:: online[c] && !may_defer -> ipi[c] = ipi[c] | me
 	:: else
