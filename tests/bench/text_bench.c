@@ -14,7 +14,6 @@
 #include <linux/hrtimer.h>
 #include <linux/jump_label.h>
 #include <linux/kallsyms.h>
-#include <linux/kernel_stat.h>
 #include <linux/kprobes.h>
 #include <linux/maple_tree.h>
 #include <linux/memory.h>
@@ -28,7 +27,6 @@
 #include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
-#include <linux/set_memory.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
 #include <linux/text-patching.h>
@@ -50,15 +48,9 @@
 /* text_bench.quick: nothing with more than 10,000 of anything. */
 static bool quick;
 module_param(quick, bool, 0);
-/* text_bench.sync_only: nothing but how many idle CPUs a broadcast interrupts. */
-static bool sync_only;
-module_param(sync_only, bool, 0);
-/* text_bench.writes_only: nothing but writes, and broadcasts for re-use. */
-static bool writes_only;
-module_param(writes_only, bool, 0);
-/* text_bench.off: what is measured is user space. */
-static bool off;
-module_param(off, bool, 0);
+/* text_bench.only: one of writes, objects, patching, users, sync; or nothing. */
+static char *only = "";
+module_param(only, charp, 0);
 
 int kern_sys_bpf(int cmd, union bpf_attr *attr, unsigned int size);
 extern const struct bpf_link_ops bpf_struct_ops_link_lops;
@@ -343,22 +335,6 @@ static int own_write(void *p, size_t size)
 #define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
 #endif
 
-static void *pages_alloc(void)
-{
-	return execmem_is_rox(EXECMEM_BPF) ? execmem_alloc_rw(EXECMEM_BPF, 64) :
-					     execmem_alloc(EXECMEM_BPF, 64);
-}
-
-static int pages_write(void *p)
-{
-	memcpy(p, code, 64);
-	flush_icache_range((unsigned long)p, (unsigned long)p + 64);
-	if (execmem_is_rox(EXECMEM_BPF))
-		return execmem_restore_rox(p, 64);
-	set_vm_flush_reset_perms(p);
-	return set_memory_rox((unsigned long)p, 1);
-}
-
 static unsigned int fill(unsigned int n, size_t size, bool write)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -420,30 +396,6 @@ static void bench(size_t size, unsigned int n)
 	usage_end(&u, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what);
 out:
 	free_all(done);
-}
-
-/* A page for each piece, as ftrace and others do: what it is compared with. */
-static void bench_pages(unsigned int n)
-{
-	struct usage u;
-
-	usage_start(&u);
-	for (int i = 0; i < n; i++) {
-		live[i] = pages_alloc();
-		if (failed(!live[i] || pages_write(live[i]), "pages"))
-			return;
-	}
-	usage_end(&u, n, 0, "a page each: %u objects of 64 bytes", n);
-	usage_start(&u);
-	for (int i = 0; i < OPS && n >= OPS; i++) {
-		execmem_free(live[i]);
-		live[i] = pages_alloc();
-		failed(!live[i] || pages_write(live[i]), "pages");
-	}
-	if (n >= OPS)
-		usage_end(&u, OPS, NO_MEMORY, "a page each: free + allocate + write, %u objects of 64 bytes", n);
-	while (n--)
-		execmem_free(live[n]);
 }
 
 /* Small programs come and go: what each 64 KiB cost that are freed and used again. */
@@ -986,30 +938,29 @@ static void toggle_branches(void)
 /*
  * The longest hold, in instructions, on the only CPU: from the call of mutex_lock() to
  * the call of mutex_unlock(), or from one unlock to the next if the second holder had
- * to wait, which is an upper bound. Interrupts and other tasks that run meanwhile are
- * included, and so are the hooks, see what "nothing" takes. Time with nothing to run
- * is left out, for instance while the optimizer of kprobes holds the mutex and waits
- * for a grace period.
+ * to wait, which is an upper bound. Interrupts that come meanwhile are included, and so
+ * are the hooks, see what "nothing" takes. Time in which the holder does not run is left
+ * out: the optimizer of kprobes waits for grace periods, and with more CPUs other tasks
+ * run elsewhere.
  */
 static struct hold {
 	const char *name;
 	unsigned long start, size;
-	u64 since, longest;
+	struct task_struct *holder;
+	u64 since, away, longest;
 } holds[2];
-static u64 hold_idle, hold_idle_since;
-
-static u64 hold_clock(void)
-{
-	return ktime_get_ns() - hold_idle;
-}
 
 static void notrace hold_switch(void *data, bool preempt, struct task_struct *prev,
 				struct task_struct *next, unsigned int prev_state)
 {
-	if (is_idle_task(next))
-		hold_idle_since = ktime_get_ns();
-	else if (is_idle_task(prev) && hold_idle_since)
-		hold_idle += ktime_get_ns() - hold_idle_since;
+	u64 now = ktime_get_ns();
+
+	for (struct hold *h = holds; h < holds + ARRAY_SIZE(holds); h++) {
+		if (prev == h->holder)
+			h->away = now;
+		else if (next == h->holder)
+			h->since += now - h->away;
+	}
 }
 
 static struct hold *hold_of(struct ftrace_regs *fregs)
@@ -1028,20 +979,22 @@ static void notrace hold_lock(unsigned long ip, unsigned long parent, struct ftr
 {
 	struct hold *h = hold_of(fregs);
 
-	if (h && !mutex_is_locked((struct mutex *)ftrace_regs_get_argument(fregs, 0)))
-		h->since = hold_clock();
+	if (h && !mutex_is_locked((struct mutex *)ftrace_regs_get_argument(fregs, 0))) {
+		h->holder = current;
+		h->since = ktime_get_ns();
+	}
 }
 
 static void notrace hold_unlock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
 				struct ftrace_regs *fregs)
 {
 	struct hold *h = hold_of(fregs);
-	u64 now;
+	u64 now = ktime_get_ns();
 
 	if (!h)
 		return;
-	now = hold_clock();
 	h->longest = max(h->longest, now - h->since);
+	h->holder = NULL;
 	h->since = now;
 }
 
@@ -1120,30 +1073,50 @@ out:
 
 /* --- broadcasts --------------------------------------------------------------- */
 
-/* How many CPUs with nothing to do are interrupted for a broadcast. */
+static int calling_cpu;
+static atomic_long_t interrupts;
+
+static int interrupted(struct kprobe *p, struct pt_regs *regs)
+{
+	if (raw_smp_processor_id() != calling_cpu)
+		atomic_long_inc(&interrupts);
+	return 0;
+}
+NOKPROBE_SYMBOL(interrupted);
+
+/* How many CPUs with nothing to do are interrupted. */
 static void bench_sync_idle(void)
 {
-#if defined(TEXT_BENCH_SHARED) && defined(CONFIG_X86)
-	long n = 0;
-	int cpu;
+	static struct kprobe kp = { .symbol_name = "generic_smp_call_function_single_interrupt",
+				    .pre_handler = interrupted };
+	const unsigned int others = num_online_cpus() - 1;
+	long before;
 
+	if (failed(register_kprobe(&kp), "idle CPUs"))
+		return;
+	guard(migrate)();
+	calling_cpu = raw_smp_processor_id();
+#ifdef TEXT_BENCH_SHARED
+	before = atomic_long_read(&interrupts);
 	for (int i = 0; i < OPS; i++) {
 		/* Let the others go to sleep. */
 		schedule_timeout_uninterruptible(2);
-		guard(migrate)();
-		for (int after = 0; after < 2; after++) {
-			for_each_online_cpu(cpu) {
-				long c = per_cpu(irq_stat, cpu).counts[IRQ_COUNT_CALL_FUNCTION];
-
-				if (cpu != raw_smp_processor_id())
-					n += after ? c : -c;
-			}
-			if (!after)
-				text_poke_sync();
-		}
+		text_poke_sync();
 	}
-	result(n, OPS, "text_poke_sync(): idle CPUs interrupted, of 3");
+	result(atomic_long_read(&interrupts) - before, OPS,
+	       "text_poke_sync(): interrupts of %u idle CPUs", others);
 #endif
+	settle();
+	before = atomic_long_read(&interrupts);
+	for (int i = 0; i < 1000; i++)
+		live[i] = bpf_load_size(field_size(i));
+	result(atomic_long_read(&interrupts) - before, 1,
+	       "load 1,000 BPF programs: interrupts of %u idle CPUs", others);
+	for (int i = 0; i < 1000; i++) {
+		if (!failed(!live[i], "programs"))
+			bpf_prog_put(live[i]);
+	}
+	unregister_kprobe(&kp);
 }
 
 #ifdef CONFIG_X86
@@ -1261,6 +1234,11 @@ static void bench_perf(void)
 #endif
 }
 
+static bool wanted(const char *what)
+{
+	return !*only || !strcmp(only, what);
+}
+
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000, MANY };
@@ -1268,7 +1246,7 @@ static int __init text_bench(void)
 	struct usage u;
 
 	pr_info("bench: cpus %u\n", num_online_cpus());
-	if (off)
+	if (!strcmp(only, "nothing"))
 		return 0;
 
 	one_cpu = num_online_cpus() == 1;
@@ -1287,44 +1265,39 @@ static int __init text_bench(void)
 	usage_start(&u);
 	settle();
 	usage_busy = busy_ns() - u.busy;
-	if (sync_only) {
-		bench_sync_idle();
-		goto out;
-	}
 
-	if (one_cpu) {
-		bench_writes();
-	} else {
-		bench_churn(50);
-		bench_churn(500);
-		bench_churn(5000);
-		bench_rounds();
+	if (wanted("writes")) {
+		if (one_cpu) {
+			bench_writes();
+		} else {
+			bench_churn(50);
+			bench_churn(500);
+			bench_churn(5000);
+			bench_rounds();
+		}
 	}
-	if (writes_only)
-		goto out;
-	if (!one_cpu) {
+	if (wanted("objects") && !one_cpu)
 		bench(64, 10000);
-		bench_users();
-		bench_sync_idle();
-		bench_perf();
-		goto out;
-	}
-	for (int c = 0; c < nr; c++) {
-		/* A hundred thousand pages do not fit. */
-		if (!SERIES && counts[c] <= 10000)
-			bench_pages(counts[c]);
+	for (int c = 0; c < nr && wanted("objects") && one_cpu; c++) {
 		/* Packs of a million would be searched for an hour; for holes, those of fewer. */
 		if (SERIES || counts[c] < MANY)
 			bench(64, counts[c]);
 		if (counts[c] >= 1000 && (SERIES || counts[c] <= 10000))
 			bench(MIXED, counts[c]);
 	}
-	bench_pressure(quick ? 1000 : 20000);
-	bench_tracer();
-	result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
-	bench_holds();
-	bench_users();
-out:
+	if (wanted("objects") && one_cpu)
+		bench_pressure(quick ? 1000 : 20000);
+	if (wanted("patching") && one_cpu) {
+		bench_tracer();
+		result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
+		bench_holds();
+	}
+	if (wanted("users"))
+		bench_users();
+	if (wanted("sync") && !one_cpu)
+		bench_sync_idle();
+	if (wanted("users") && !one_cpu)
+		bench_perf();
 	pr_info("bench: done\n");
 	kernel_restart(NULL);
 
