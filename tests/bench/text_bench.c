@@ -34,7 +34,6 @@
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
-#include <trace/events/sched.h>
 
 #ifdef TEXT_BENCH_SHARED
 #define SERIES	true
@@ -936,32 +935,16 @@ static void toggle_branches(void)
 /* --- how long mutexes are held ------------------------------------------------ */
 
 /*
- * The longest hold, in instructions, on the only CPU: from the call of mutex_lock() to
- * the call of mutex_unlock(), or from one unlock to the next if the second holder had
- * to wait, which is an upper bound. Interrupts that come meanwhile are included, and so
- * are the hooks, see what "nothing" takes. Time in which the holder does not run is left
- * out: the optimizer of kprobes waits for grace periods, and with more CPUs other tasks
- * run elsewhere.
+ * The longest hold, in instructions that the holder executes from the call of mutex_lock()
+ * to the call of mutex_unlock(). A holder that had to wait is included with what that took,
+ * and so are the hooks, see what "nothing" takes. Other tasks and, with
+ * CONFIG_IRQ_TIME_ACCOUNTING, interrupts are not.
  */
 static struct hold {
 	const char *name;
 	unsigned long start, size;
-	struct task_struct *holder;
-	u64 since, away, longest;
+	u64 longest, since[16];	/* by task */
 } holds[2];
-
-static void notrace hold_switch(void *data, bool preempt, struct task_struct *prev,
-				struct task_struct *next, unsigned int prev_state)
-{
-	u64 now = ktime_get_ns();
-
-	for (struct hold *h = holds; h < holds + ARRAY_SIZE(holds); h++) {
-		if (prev == h->holder)
-			h->away = now;
-		else if (next == h->holder)
-			h->since += now - h->away;
-	}
-}
 
 static struct hold *hold_of(struct ftrace_regs *fregs)
 {
@@ -979,23 +962,18 @@ static void notrace hold_lock(unsigned long ip, unsigned long parent, struct ftr
 {
 	struct hold *h = hold_of(fregs);
 
-	if (h && !mutex_is_locked((struct mutex *)ftrace_regs_get_argument(fregs, 0))) {
-		h->holder = current;
-		h->since = ktime_get_ns();
-	}
+	if (h)
+		h->since[current->pid % ARRAY_SIZE(h->since)] = task_sched_runtime(current);
 }
 
 static void notrace hold_unlock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
 				struct ftrace_regs *fregs)
 {
 	struct hold *h = hold_of(fregs);
-	u64 now = ktime_get_ns();
 
-	if (!h)
-		return;
-	h->longest = max(h->longest, now - h->since);
-	h->holder = NULL;
-	h->since = now;
+	if (h)
+		h->longest = max(h->longest, task_sched_runtime(current) -
+				 h->since[current->pid % ARRAY_SIZE(h->since)]);
 }
 
 /* Workers hold them too for what was left to them. */
@@ -1050,7 +1028,7 @@ static void bench_holds(void)
 	holds[1].name = "the allocator's mutex";
 	holds[1].start = kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex");
 	kallsyms_lookup_size_offset(holds[1].start, &holds[1].size, NULL);
-	if (failed(!p || !holds[1].size || register_trace_sched_switch(hold_switch, NULL), "holds"))
+	if (failed(!p || !holds[1].size, "holds"))
 		return;
 	for (hooks = 0; hooks < ARRAY_SIZE(ops); hooks++) {
 		if (failed(ftrace_set_filter_ip(&ops[hooks], at[hooks], 0, 0) ||
@@ -1067,7 +1045,6 @@ static void bench_holds(void)
 out:
 	while (hooks--)
 		unregister_ftrace_function(&ops[hooks]);
-	unregister_trace_sched_switch(hold_switch, NULL);
 	own_free(p, SZ_64K + PAGE_SIZE);
 }
 
