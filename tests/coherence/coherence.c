@@ -37,6 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "model.h"
@@ -363,12 +364,22 @@ static struct place {
 	bool own;		/* by the CPU that executes, on its way to the flush */
 	unsigned int cpu, store_cpu;
 	uint64_t va, pa, store_pc, count;
+	double seconds;		/* since the start */
 } *places[4096];
 static struct place *place_list[1 << 16];
+static struct timespec started;
 static size_t n_places;
 static uint64_t obligations;
 
 static uint64_t store_pc(uint64_t store);
+
+static double seconds_since_start(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec - started.tv_sec + (t.tv_nsec - started.tv_nsec) / 1e9;
+}
 
 static void report(enum verdict verdict, const char *rule, enum missing missing,
 			    unsigned int cpu, uint64_t va, uint64_t pa, uint64_t store,
@@ -402,6 +413,7 @@ static void report(enum verdict verdict, const char *rule, enum missing missing,
 	p->store_cpu = store_cpu(store);
 	p->own = own;
 	p->early = store && store_time(store) < kernel_began;
+	p->seconds = seconds_since_start();
 	if (verdict == VIOLATION) {
 		s = suppressed(rule, missing_names[missing], own, sym,
 			       p->early ? "early" : pc ? symbol_name(pc) : "?");
@@ -436,7 +448,7 @@ static void print_place(const struct place *p)
 		fputs("early", out);
 	else
 		print_symbol(out, p->store_pc);
-	fprintf(out, " count=%llu", (unsigned long long)p->count);
+	fprintf(out, " count=%llu seconds=%.1f", (unsigned long long)p->count, p->seconds);
 	if (p->suppression)
 		fprintf(out, " suppression=%s:%s:%s", p->suppression->rule,
 			p->suppression->sym, p->suppression->store);
@@ -1584,6 +1596,7 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	const char *symbols_file = NULL, *suppress_file = NULL;
 
 	out = stderr;
+	clock_gettime(CLOCK_MONOTONIC, &started);
 	for (int i = 0; i < argc; i++) {
 		if (!strncmp(argv[i], "log=", 4)) {
 			out = fopen(argv[i] + 4, "w");
