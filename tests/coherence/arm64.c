@@ -130,7 +130,11 @@ const struct model model_arm64 = {
 	.line_shift = 6,
 	.lines = true,
 	.new_sync = true,
-	.start_syncs = true,
+	/*
+	 * With the MMU off a CPU can fetch from beyond the point of unification, where
+	 * code that was patched since may not have arrived: IC IALLU, D7.5
+	 */
+	.start_invalidates = true,
 	.regs = { .sp = "sp", .arg1 = "x1" },
 	.decode = decode,
 	.vector = vector,

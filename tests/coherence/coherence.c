@@ -123,6 +123,7 @@ struct cpu {
 	uint64_t cleans, invals, syncs;
 	GByteArray *buf;
 	struct qemu_plugin_register *sp, *arg1, *count, *x[31];
+	bool started;		/* has dropped what it fetched with the MMU off */
 } __attribute__((aligned(128)));
 
 struct block {
@@ -212,8 +213,19 @@ static inline uint32_t sync_of(unsigned int cpu)
 
 static void synchronise(unsigned int cpu)
 {
+	struct cpu *c = &cpus[cpu];
+
+	/*
+	 * What was fetched with the MMU off came from memory, where code that was
+	 * patched since may not have arrived.
+	 */
+	if (model->start_invalidates && !c->started) {
+		if (!c->local_start || c->local_done <= c->local_start)
+			return;
+		c->started = true;
+	}
 	qemu_plugin_u64_set(sync_at, cpu, tick());
-	cpus[cpu].syncs++;
+	c->syncs++;
 }
 
 /* ---- symbols ---- */

@@ -56,6 +56,8 @@ struct model {
 	bool new_sync;
 	/* A CPU that starts has nothing prefetched. */
 	bool start_syncs;
+	/* A CPU that starts has stale lines until it has invalidated its own. */
+	bool start_invalidates;
 	/* Watch the int3 protocol. */
 	bool int3;
 	struct reg_names regs;

@@ -4,6 +4,7 @@
  *   NO_CLEAN NO_DSB1 NO_INVAL NO_DSB2 NO_ISB   that step is missing
  *   WRONG_LINE     clean and invalidate the line before
  *   ZERO           executes a line after DC ZVA, which QEMU does not report
+ *   NO_START       the CPU keeps what it fetched before it was set up
  *   BRANCH_LIVE    exchanges B for NOP in executed code without anything: allowed
  *                  while it is under way
  *   MOV_LIVE       the same with MOV: not allowed
@@ -11,6 +12,11 @@
 	.globl _start, _text, _end
 _text:
 _start:
+#ifndef NO_START
+	ic	iallu
+	dsb	nsh
+	isb
+#endif
 	ldr	x0, =code
 #if defined(BRANCH_LIVE) || defined(MOV_LIVE)
 	adr	x0, live
