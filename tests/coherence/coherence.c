@@ -751,12 +751,14 @@ static bool on_its_way(uint64_t g, uint64_t s)
 	return false;
 }
 
-static enum verdict judge(uint64_t g, uint64_t s, enum missing missing)
+static enum verdict judge(unsigned int cpu, uint64_t g, uint64_t s, enum missing missing)
 {
 	if (s & STORE_NEW)
 		return VIOLATION;
 	if (s & STORE_POKE)
 		return store_time(s) < READ_ONCE(broadcast_began) ? VIOLATION : TRANSIENT;
+	if (model->own_sync && store_cpu(s) == cpu)
+		return VIOLATION;
 	if (!model->concurrent(model->lines ? word_before[g] : 0, model->lines ? word_now[g] : 0,
 			       s & STORE_WHOLE, s & STORE_INT3))
 		return VIOLATION;
@@ -800,7 +802,7 @@ static void on_block(unsigned int cpu, void *data)
 				continue;
 			if (off < b->off[i])
 				off = b->off[i];
-			report(judge(g, s, m), "execution", m, cpu, va + (off - b->off[i]),
+			report(judge(cpu, g, s, m), "execution", m, cpu, va + (off - b->off[i]),
 			       model->ram_base + off, s,
 			       store_cpu(s) == cpu && on_its_way(g, s), NULL);
 			return;

@@ -52,6 +52,8 @@ struct model {
 	bool new_free_remote, new_free;
 	/* Stores to the address that is executed, by the CPU that executes. */
 	bool self_free;
+	/* The CPU that stores synchronises before it executes what it has stored. */
+	bool own_sync;
 	/* text_poke_copy() must leave all CPUs synchronised. */
 	bool new_sync;
 	/* A CPU that starts has nothing prefetched. */

@@ -46,6 +46,8 @@ const struct model model_riscv = {
 	.ram = "riscv_virt_board.ram",
 	.ram_base = 0x80000000,
 	.line_shift = 6,
+	/* Zifencei: its own stores too, until it executes FENCE.I */
+	.own_sync = true,
 	.new_sync = true,
 	.regs = { .sp = "sp", .arg1 = "a1" },
 	.decode = decode,
