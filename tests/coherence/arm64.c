@@ -135,7 +135,7 @@ const struct model model_arm64 = {
 	 * code that was patched since may not have arrived: IC IALLU, D7.5
 	 */
 	.start_invalidates = true,
-	.regs = { .sp = "sp", .arg1 = "x1" },
+	.regs = { .sp = "sp", .arg0 = "x0", .arg1 = "x1", .arg2 = "x2" },
 	.decode = decode,
 	.vector = vector,
 	.maybe_vector = maybe_vector,

@@ -122,7 +122,7 @@ struct cpu {
 	unsigned int recent_next;
 	uint64_t cleans, invals, syncs;
 	GByteArray *buf;
-	struct qemu_plugin_register *sp, *arg1, *count, *x[31];
+	struct qemu_plugin_register *sp, *arg0, *arg1, *arg2, *count, *x[31];
 	bool started;		/* has dropped what it fetched with the MMU off */
 } __attribute__((aligned(128)));
 
@@ -822,6 +822,7 @@ static void on_vector(unsigned int cpu, void *data)
 struct task {
 	uint64_t stack;
 	uint32_t poked;		/* last store of text_poke_step() */
+	uint64_t label;		/* jump label that it has patched under the mutex */
 	bool poking;		/* is in it */
 };
 static struct task tasks[1024];
@@ -836,6 +837,7 @@ static struct task *find_task(uint64_t sp)
 	if (t->stack != stack) {
 		t->stack = stack;
 		t->poked = 0;
+		t->label = 0;
 		t->poking = false;
 	}
 	return t;
@@ -962,6 +964,10 @@ enum hook_kind {
 	HOOK_PROTOCOL,		/* leaves all CPUs synchronised with the last phase */
 	HOOK_ONLINE,		/* this CPU comes or goes */
 	HOOK_SWITCH,		/* another task; a step can be interrupted */
+	HOOK_COPY,		/* leaves all CPUs synchronised with what it wrote to its
+				 * first argument, as many bytes as the third says */
+	HOOK_LABEL,		/* patches the jump label of its first argument */
+	HOOK_UNLOCK,		/* ... all CPUs are synchronised with when it is unlocked */
 };
 
 static struct hook {
@@ -983,12 +989,20 @@ static struct hook {
 	{ "smp_text_poke_batch_finish", HOOK_PROTOCOL, 0, 0 },
 	{ "set_cpu_online", HOOK_ONLINE, 0, 0 },
 	{ "finish_task_switch", HOOK_SWITCH, 0, 0 },
+	{ "aarch64_insn_copy", HOOK_COPY, 0, 0 },
+	{ "aarch64_insn_set", HOOK_COPY, 0, 0 },
+	{ "patch_text_nosync", HOOK_COPY, 0, 0 },
+	{ "patch_text_set_nosync", HOOK_COPY, 0, 0 },
+	{ "arch_jump_label_transform", HOOK_LABEL, 0, 0 },
+	{ "arch_jump_label_transform_queue", HOOK_LABEL, 0, 0 },
+	{ "mutex_unlock", HOOK_UNLOCK, 0, 0 },
 };
+static uint64_t jump_label_mutex;
 
 /* Calls that have not returned. */
 static struct call {
 	const struct hook *hook;
-	uint64_t sp;
+	uint64_t sp, dst, len;
 	uint32_t since, began;
 } calls[256];
 
@@ -1006,6 +1020,8 @@ static void find_hooks(void)
 	for (size_t i = 0; i < n_symbols; i++) {
 		if (!strcmp(symbols[i].name, "text_poke_sync_this_cpu"))
 			may_defer = true;
+		if (!strcmp(symbols[i].name, "jump_label_mutex"))
+			jump_label_mutex = symbols[i].va;
 		for (size_t u = 0; u < ARRAY_SIZE(unpatched); u++) {
 			if (!strcmp(symbols[i].name, unpatched[u].start))
 				unpatched_start[u] = symbols[i].va;
@@ -1018,6 +1034,8 @@ static void find_hooks(void)
 			size_t next = i + 1;
 
 			if (!is_symbol(symbols[i].name, hooks[h].name))
+				continue;
+			if (hooks[h].kind >= HOOK_COPY && !model->new_sync)
 				continue;
 			while (next < n_symbols && symbols[next].va == symbols[i].va)
 				next++;
@@ -1034,13 +1052,52 @@ static void find_hooks(void)
 	}
 }
 
+/* The last store to the range. */
+static uint32_t last_store(unsigned int cpu, uint64_t va, uint64_t len)
+{
+	uint32_t last = 0;
+
+	for (uint64_t end = va + len, next; va < end; va = next) {
+		uint64_t off = translate(cpu, va);
+
+		next = (va | (PAGE_SIZE - 1)) + 1;
+		if (next > end)
+			next = end;
+		if (off == ~0ull)
+			continue;
+		for (uint64_t g = off >> GRANULE_SHIFT;
+		     g <= (off + (next - va) - 1) >> GRANULE_SHIFT; g++) {
+			uint32_t w = store_time(READ_ONCE(granules[g]));
+
+			if (w > last)
+				last = w;
+		}
+	}
+	return last;
+}
+
+/* Its code field holds the distance to the label. */
+static uint64_t label_of(unsigned int cpu, uint64_t entry)
+{
+	uint64_t off = translate(cpu, entry);
+	int32_t code;
+
+	if (off == ~0ull)
+		return 0;
+	memcpy(&code, ram + off, sizeof(code));
+	return entry + code;
+}
+
 static void on_entry(unsigned int cpu, void *data)
 {
 	const struct hook *h = data;
 	struct cpu *c = &cpus[cpu];
 	uint64_t sp = read_reg(c, c->sp);
 	struct call *free = NULL;
+	uint64_t label = 0;
 
+	if (h->kind == HOOK_UNLOCK && read_reg(c, c->arg0) != jump_label_mutex)
+		return;
 	pthread_mutex_lock(&lock);
 	c->task = find_task(sp);
 	switch (h->kind) {
@@ -1056,6 +1113,13 @@ static void on_entry(unsigned int cpu, void *data)
 	case HOOK_ONLINE:
 		WRITE_ONCE(c->online, read_reg(c, c->arg1) & 1);
 		goto out;
+	case HOOK_LABEL:
+		c->task->label = label_of(cpu, read_reg(c, c->arg0));
+		goto out;
+	case HOOK_UNLOCK:
+		label = c->task->label;
+		c->task->label = 0;
+		goto out;
 	case HOOK_PROTOCOL:
 		/* What is closed in here; the stores before it are another's. */
 		last_protocol = 0;
@@ -1066,6 +1130,8 @@ static void on_entry(unsigned int cpu, void *data)
 	case HOOK_NEW:
 		if (!model->new_sync)
 			goto out;
+		break;
+	case HOOK_COPY:
 		break;
 	default:
 		c->poking = c->task->poking = false;
@@ -1081,9 +1147,13 @@ static void on_entry(unsigned int cpu, void *data)
 		}
 	}
 	if (free)
-		*free = (struct call){ h, sp, READ_ONCE(last_poke), tick() };
+		*free = (struct call){ h, sp, read_reg(c, c->arg0), read_reg(c, c->arg2),
+				       READ_ONCE(last_poke), tick() };
 out:
 	pthread_mutex_unlock(&lock);
+	if (label)
+		check_all_synced("obligation", "jump_label_update", label,
+				 last_store(cpu, label, 4), false);
 }
 
 static void on_return(unsigned int cpu, void *data)
@@ -1095,7 +1165,8 @@ static void on_return(unsigned int cpu, void *data)
 	unsigned int n = 0;
 	uint32_t poked;
 
-	if (h->kind == HOOK_ONLINE || h->kind == HOOK_SWITCH)
+	if (h->kind == HOOK_ONLINE || h->kind == HOOK_SWITCH ||
+	    h->kind == HOOK_LABEL || h->kind == HOOK_UNLOCK)
 		return;
 	pthread_mutex_lock(&lock);
 	c->task = find_task(sp);
@@ -1114,6 +1185,8 @@ static void on_return(unsigned int cpu, void *data)
 
 		if (k->kind == HOOK_NEW)
 			since = poked >= done[i].began ? poked : 0;
+		else if (k->kind == HOOK_COPY)
+			since = last_store(cpu, done[i].dst, done[i].len);
 		else if (k->kind == HOOK_BATCH)
 			since = poked;
 		else if (k->kind == HOOK_PROTOCOL)
@@ -1492,8 +1565,12 @@ static void find_register(struct cpu *c, const qemu_plugin_reg_descriptor *d)
 
 	if (!strcmp(d->name, model->regs.sp))
 		c->sp = d->handle;
+	if (!strcmp(d->name, model->regs.arg0))
+		c->arg0 = d->handle;
 	if (!strcmp(d->name, model->regs.arg1))
 		c->arg1 = d->handle;
+	if (!strcmp(d->name, model->regs.arg2))
+		c->arg2 = d->handle;
 	if (model->regs.count && !strcmp(d->name, model->regs.count))
 		c->count = d->handle;
 	if (sscanf(d->name, "x%u%c", &n, &more) == 1 && n < 31)
@@ -1539,8 +1616,9 @@ static void on_cpu(qemu_plugin_id_t id, unsigned int cpu)
 	for (unsigned int i = 0; i < regs->len; i++)
 		find_register(c, (qemu_plugin_reg_descriptor *)regs->data + i);
 	g_array_free(regs, 1);
-	if (!c->sp || !c->arg1)
-		refuse("no registers %s and %s", model->regs.sp, model->regs.arg1);
+	if (!c->sp || !c->arg0 || !c->arg1 || !c->arg2)
+		refuse("no registers %s, %s, %s and %s", model->regs.sp, model->regs.arg0,
+		       model->regs.arg1, model->regs.arg2);
 	if (model == &model_arm64 && !c->caches_known)
 		refuse("cannot read CTR_EL0");
 	/* What the loader has stored is older than the start. */

@@ -33,7 +33,7 @@ struct insn {
 };
 
 struct reg_names {
-	const char *sp, *arg1, *count;
+	const char *sp, *arg0, *arg1, *arg2, *count;
 };
 
 struct model {

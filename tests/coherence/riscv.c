@@ -49,7 +49,7 @@ const struct model model_riscv = {
 	/* Zifencei: its own stores too, until it executes FENCE.I */
 	.own_sync = true,
 	.new_sync = true,
-	.regs = { .sp = "sp", .arg1 = "a1" },
+	.regs = { .sp = "sp", .arg0 = "a0", .arg1 = "a1", .arg2 = "a2" },
 	.decode = decode,
 	.concurrent = concurrent,
 };
