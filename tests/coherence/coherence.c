@@ -235,7 +235,7 @@ static struct symbol {
 	char *name;
 } *symbols;
 static size_t n_symbols;
-static uint64_t text_start, text_end;
+static uint64_t text_start, text_end, code_end;
 /* Virtual minus physical address of the kernel's image, once known. */
 static uint64_t text_delta;
 static uint32_t kernel_began = NEVER;
@@ -262,6 +262,8 @@ static void read_symbols(const char *file)
 			text_start = va;
 		else if (!strcmp(name, "_end"))
 			text_end = va;
+		else if (!strcmp(name, "_etext"))
+			code_end = va;
 	}
 	fclose(f);
 	if (!n_symbols)
@@ -905,52 +907,78 @@ static void check_all_synced(const char *rule, const char *what, uint64_t pc, ui
  * it follow, the byte itself closes.
  */
 #define MAX_TRAPPED 1024
+#define MAX_INSN 16
 static struct { uint64_t off; uint32_t trapped, tail; } trapped[MAX_TRAPPED];
 static unsigned int n_trapped;
 static uint32_t last_protocol;
 
-static bool follow_int3(uint64_t off, unsigned int size, qemu_plugin_meminfo_t info,
-			uint32_t time, uint64_t pc)
+/* Called with the lock held: the trapped place before off that is nearest. */
+static unsigned int find_trapped(uint64_t off)
+{
+	unsigned int best = n_trapped;
+
+	for (unsigned int i = 0; i < n_trapped; i++)
+		if (off - trapped[i].off < MAX_INSN &&
+		    (best == n_trapped || trapped[i].off > trapped[best].off))
+			best = i;
+	return best;
+}
+
+/*
+ * Several bytes of an instruction of the kernel that CPUs have executed, without an
+ * int3 before it. Memory of modules and the like is filled like this, as nothing
+ * runs there yet; that of __init functions is used for something else later.
+ */
+static void check_int3(unsigned int cpu, uint64_t off, unsigned int size, uint64_t va)
+{
+	static __thread uint64_t last_byte;
+	bool several = size > 1 || off == last_byte + 1;
+	unsigned int online = 0;
+
+	last_byte = off;
+	for (unsigned int i = 0; i < MAX_CPUS; i++)
+		online += READ_ONCE(cpus[i].online);
+	if (several && online > 1 && va >= text_start && va < code_end &&
+	    READ_ONCE(fetched[off >> GRANULE_SHIFT]))
+		report(VIOLATION, "protocol", MISSING_SYNC, cpu, va, 0, 0, false, "no-int3");
+}
+
+static bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
+			qemu_plugin_meminfo_t info, uint32_t time, uint64_t pc, uint64_t va)
 {
 	bool is_int3 = size == 1 && qemu_plugin_mem_get_value(info).data.u8 == 0xcc;
+	uint32_t since = 0;
+	const char *what;
 	unsigned int i;
-	bool ours;
 
 	pthread_mutex_lock(&lock);
-	for (i = 0; i < n_trapped; i++)
-		if (off >= trapped[i].off && off < trapped[i].off + 16)
-			break;
-	if (i == n_trapped) {
-		ours = is_int3;
-		if (is_int3 && n_trapped < MAX_TRAPPED) {
-			trapped[i].off = off;
-			trapped[i].trapped = time;
-			trapped[i].tail = 0;
-			n_trapped++;
+	i = find_trapped(off);
+	if (is_int3) {
+		if ((i == n_trapped || trapped[i].off != off) && n_trapped < MAX_TRAPPED) {
+			trapped[n_trapped].off = off;
+			trapped[n_trapped].trapped = time;
+			trapped[n_trapped++].tail = 0;
 		}
 		pthread_mutex_unlock(&lock);
-		return ours;
+		return true;
+	}
+	if (i == n_trapped) {
+		pthread_mutex_unlock(&lock);
+		check_int3(cpu, off, size, va);
+		return false;
 	}
 	if (off > trapped[i].off) {
-		uint32_t since = trapped[i].trapped;
-
+		what = "int3-then-tail";
+		since = trapped[i].trapped;
 		trapped[i].tail = time;
-		pthread_mutex_unlock(&lock);
-		check_all_synced("protocol", "int3-then-tail", pc, since, false);
-		return true;
-	}
-	if (!is_int3) {
-		uint32_t since = trapped[i].tail ? trapped[i].tail : trapped[i].trapped;
-		bool tail = trapped[i].tail;
-
+	} else {
+		what = trapped[i].tail ? "tail-then-first" : "int3-then-first";
+		since = trapped[i].tail ? trapped[i].tail : trapped[i].trapped;
 		trapped[i] = trapped[--n_trapped];
 		last_protocol = time;
-		pthread_mutex_unlock(&lock);
-		check_all_synced("protocol", tail ? "tail-then-first" : "int3-then-first", pc,
-				 since, false);
-		return true;
 	}
 	pthread_mutex_unlock(&lock);
+	check_all_synced("protocol", what, pc, since, false);
 	return true;
 }
 
@@ -1204,7 +1232,7 @@ static void on_return(unsigned int cpu, void *data)
 
 /* ---- stores ---- */
 
-static void store_code(struct cpu *c, uint64_t off, unsigned int size,
+static void store_code(struct cpu *c, unsigned int cpu, uint64_t off, unsigned int size,
 		       uint64_t va, uint64_t s, const qemu_plugin_meminfo_t *info)
 {
 	uint64_t exec_va = READ_ONCE(page_va[off >> PAGE_SHIFT]) - 1;
@@ -1213,7 +1241,8 @@ static void store_code(struct cpu *c, uint64_t off, unsigned int size,
 		s |= STORE_ALIAS;
 		/* The alias of x86 is in the half of the user. */
 		if (model->int3 && !c->poking && info && !(va >> 63) && exec_va >> 51 &&
-		    follow_int3(off, size, *info, store_time(s), store_pc(s)))
+		    follow_int3(cpu, off, size, *info, store_time(s), store_pc(s),
+				exec_va << PAGE_SHIFT | (off & (PAGE_SIZE - 1))))
 			s |= STORE_INT3;
 	}
 	for (uint64_t g = off >> GRANULE_SHIFT; g <= (off + size - 1) >> GRANULE_SHIFT; g++) {
@@ -1243,7 +1272,7 @@ static inline void store(struct cpu *c, unsigned int cpu, uint64_t off, unsigned
 		WRITE_ONCE(last_poke, time);
 	}
 	if (READ_ONCE(page_va[off >> PAGE_SHIFT])) {
-		store_code(c, off, size, va, s, info);
+		store_code(c, cpu, off, size, va, s, info);
 		return;
 	}
 	s |= STORE_NEW;
