@@ -49,8 +49,6 @@ static const struct rule rules[] = {
 	{ 0xffe0001f, 0xd4000001, EFFECT_SYNC },
 	{ 0xffe0001f, 0xd4000002, EFFECT_SYNC },
 	{ 0xffe0001f, 0xd4000003, EFFECT_SYNC },
-	/* DC ZVA, C5.3: a store of a block, which QEMU does not report */
-	{ XT, 0xd50b7420, EFFECT_ZERO_LINE },
 	/* MSR VBAR_EL1, Xt */
 	{ XT, 0xd518c000, EFFECT_VBAR },
 };

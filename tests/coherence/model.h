@@ -21,7 +21,6 @@ enum effect {
 	EFFECT_BARRIER_LOCAL,	/* completes what is for this CPU only */
 	EFFECT_SYNC,		/* this CPU forgets what it has fetched */
 	EFFECT_SYNC_WRMSR,	/* the same, depending on the register */
-	EFFECT_ZERO_LINE,	/* a store that QEMU does not report */
 	EFFECT_VBAR,		/* new base of the exception vectors */
 };
 
