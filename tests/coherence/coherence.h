@@ -113,6 +113,12 @@ extern struct symbol *symbols;
 extern size_t n_symbols;
 extern uint64_t text_start, text_end, code_end, text_delta;
 
+/* Not user space, nor the kernel before it has its page tables. */
+static inline bool in_kernel(uint64_t va)
+{
+	return va >> 63 || (va >= text_start && va < text_end);
+}
+
 void read_symbols(const char *file);
 const struct symbol *find_symbol(uint64_t va);
 uint64_t link_address(uint64_t va);

@@ -49,8 +49,7 @@ bool can_be_patched(uint64_t va)
 {
 	const struct symbol *s;
 
-	/* User space, and the kernel before it has its page tables. */
-	if (!(va >> 63))
+	if (!in_kernel(va))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(unpatched); i++)
 		if (va >= unpatched_start[i] && va < unpatched_end[i])
@@ -380,7 +379,8 @@ static void on_return(unsigned int cpu, void *data)
 			since = poked;
 		else if (k->kind == HOOK_PROTOCOL)
 			since = last_protocol;
-		check_all_synced("obligation", k->name, k->start, since, k->kind == HOOK_SYNC);
+		check_all_synced("obligation", k->name, k->start, since,
+				 k->kind == HOOK_SYNC || k->kind == HOOK_NEW || k->kind == HOOK_BATCH);
 		/* The hook may end in a jump to something else, so both. */
 		if (k->kind == HOOK_BROADCAST || k->kind == HOOK_SYNC) {
 			pthread_mutex_lock(&lock);

@@ -403,14 +403,14 @@ void on_block(unsigned int cpu, void *data)
 static void store_code(struct cpu *c, unsigned int cpu, uint64_t off, unsigned int size,
 		       uint64_t va, uint64_t s, const qemu_plugin_meminfo_t *info)
 {
-	uint64_t exec_va = READ_ONCE(page_va[off >> PAGE_SHIFT]) - 1;
+	uint64_t exec_va = (READ_ONCE(page_va[off >> PAGE_SHIFT]) - 1) << PAGE_SHIFT |
+			   (off & (PAGE_SIZE - 1));
 
-	if (va >> PAGE_SHIFT != exec_va) {
+	if (va != exec_va) {
 		s |= STORE_ALIAS;
 		/* The alias of x86 is in the half of the user. */
-		if (model->int3 && !c->poking && info && !(va >> 63) && exec_va >> 51 &&
-		    follow_int3(cpu, off, size, *info, store_time(s),
-				exec_va << PAGE_SHIFT | (off & (PAGE_SIZE - 1))))
+		if (model->int3 && !c->poking && info && !in_kernel(va) && in_kernel(exec_va) &&
+		    follow_int3(cpu, off, size, *info, store_time(s), exec_va))
 			s |= STORE_INT3;
 	}
 	for (uint64_t g = off >> GRANULE_SHIFT; g <= (off + size - 1) >> GRANULE_SHIFT; g++) {

@@ -6,12 +6,22 @@
  *   EARLY_FENCE      ... with fence.i before the store
  *   NO_REMOTE_FENCE  hart 1 calls without fence.i
  *   NO_WAIT          text_poke_sync() does not wait for hart 1
+ *   DEFER            ... because hart 1 is asleep, and executes fence.i when it wakes up
+ *   DEFER_LATE       ... after it has executed something that can be patched
  *   OWN              hart 0 replaces an instruction that it has executed, without
  *                    fence.i: other harts may execute either, itself only the new one
  *   NO_COPY_SYNC     patch_text_nosync() returns without a fence.i of hart 1
  *   NO_LABEL_SYNC    jump_label_mutex is unlocked without a fence.i of hart 1
  */
 #include "riscv-end.h"
+#ifdef DEFER_LATE
+#define DEFER
+#endif
+#ifdef DEFER
+#define NO_WAIT
+	.globl text_poke_sync_this_cpu
+	.set text_poke_sync_this_cpu, set_cpu_online
+#endif
 	.globl _start, text_poke_step, text_poke_sync, set_cpu_online, _text, _end
 _text:
 _start:
@@ -69,6 +79,10 @@ hart1:
 	la	t1, online
 	li	t0, 1
 	sw	t0, (t1)
+	j	asleep
+
+__noinstr_text_start:
+asleep:
 1:	lw	t0, ask
 	beqz	t0, 1b
 #ifdef NO_WAIT
@@ -76,9 +90,16 @@ hart1:
 1:	lw	t0, go
 	beqz	t0, 1b
 #endif
+#ifdef DEFER_LATE
+	call	set_cpu_online
+#endif
 #ifndef NO_REMOTE_FENCE
 	fence.i
 #endif
+	j	awake
+__noinstr_text_end:
+
+awake:
 	li	t0, 1
 	la	t1, answer
 	sw	t0, (t1)
