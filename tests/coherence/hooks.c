@@ -199,6 +199,7 @@ static struct hook {
 	{ "text_poke_copy", HOOK_NEW, 0, 0 },
 	{ "text_poke_batch_end", HOOK_BATCH, 0, 0 },
 	{ "smp_text_poke_batch_finish", HOOK_PROTOCOL, 0, 0 },
+	{ "arch_disarm_kprobe", HOOK_PROTOCOL, 0, 0 },
 	{ "set_cpu_online", HOOK_ONLINE, 0, 0 },
 	{ "finish_task_switch", HOOK_SWITCH, 0, 0 },
 	{ "aarch64_insn_copy", HOOK_COPY, 0, 0 },

@@ -9,16 +9,21 @@
  *   INT3_EARLY    ... without CPUID between the int3 and the bytes after it
  *   TAIL_EARLY    ... without CPUID between those and the first byte
  *   FINISH_EARLY  ... without CPUID before the function returns
+ *   DISARM_EARLY  ... which is arch_disarm_kprobe()
  *   NEW           never executed before, written through the alias: allowed
  */
+#ifdef DISARM_EARLY
+#define FINISH_EARLY
+#define smp_text_poke_batch_finish arch_disarm_kprobe
+#endif
+#if defined(INT3_EARLY) || defined(TAIL_EARLY) || defined(FINISH_EARLY)
+#define INT3
+#endif
 	.section .multiboot, "ax"
 	.long	0x1badb002, 0, -0x1badb002
 	.text
 	.code32
 	.globl _start, set_cpu_online, smp_text_poke_batch_finish, _text, _end
-#if defined(INT3_EARLY) || defined(TAIL_EARLY) || defined(FINISH_EARLY)
-#define INT3
-#endif
 _text:
 _start:
 	movl	$stack, %esp
