@@ -69,7 +69,8 @@ void on_owing(unsigned int cpu, void *data)
 		report(VIOLATION, "obligation", MISSING_SYNC, cpu, b->va, 0, 0, false, "deferred sync");
 }
 
-static void check_all_synced(const char *rule, const char *what, uint64_t pc, uint32_t since, bool deferrable)
+static void check_all_synced(const char *rule, const char *what, uint64_t va, uint32_t since,
+			     bool deferrable)
 {
 	if (!since)
 		return;
@@ -82,7 +83,7 @@ static void check_all_synced(const char *rule, const char *what, uint64_t pc, ui
 		if (deferrable && may_defer)
 			qemu_plugin_u64_set(owes, i, since);
 		else
-			report(VIOLATION, rule, MISSING_SYNC, i, pc, 0, 0, false, what);
+			report(VIOLATION, rule, MISSING_SYNC, i, va, 0, 0, false, what);
 	}
 }
 
@@ -122,40 +123,41 @@ static void check_int3(unsigned int cpu, uint64_t off, unsigned int size, uint64
 	last_byte = off;
 	for (unsigned int i = 0; i < MAX_CPUS; i++)
 		online += READ_ONCE(cpus[i].online);
-	if (several && online > 1 && va >= text_start && va < code_end &&
-	    was_fetched(off))
+	if (several && online > 1 && was_fetched(off))
 		report(VIOLATION, "protocol", MISSING_SYNC, cpu, va, 0, 0, false, "no-int3");
 }
 
+/*
+ * Outside of the kernel's text an int3 near another one opens nothing: memory of the API
+ * is filled with them, also where the model has lost track of the task that does it.
+ */
 bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
-			qemu_plugin_meminfo_t info, uint32_t time, uint64_t va)
+		 qemu_plugin_meminfo_t info, uint32_t time, uint64_t va)
 {
 	bool is_int3 = size == 1 && qemu_plugin_mem_get_value(info).data.u8 == 0xcc;
+	bool text = va >= text_start && va < code_end;
+	const char *what = NULL;
 	uint32_t since = 0;
-	const char *what;
 	unsigned int i;
 
 	pthread_mutex_lock(&lock);
 	i = find_trapped(off);
-	if (is_int3) {
-		if ((i == n_trapped || trapped[i].off != off) && n_trapped < MAX_TRAPPED) {
+	if (i == n_trapped || (text && is_int3 && trapped[i].off != off)) {
+		if (is_int3 && n_trapped < MAX_TRAPPED) {
 			trapped[n_trapped].off = off;
 			trapped[n_trapped].trapped = time;
 			trapped[n_trapped++].tail = 0;
 		}
 		pthread_mutex_unlock(&lock);
-		return true;
-	}
-	if (i == n_trapped) {
-		pthread_mutex_unlock(&lock);
-		check_int3(cpu, off, size, va);
-		return false;
+		if (text && !is_int3)
+			check_int3(cpu, off, size, va);
+		return is_int3;
 	}
 	if (off > trapped[i].off) {
 		what = "int3-then-tail";
 		since = trapped[i].trapped;
 		trapped[i].tail = time;
-	} else {
+	} else if (!is_int3) {
 		what = trapped[i].tail ? "tail-then-first" : "int3-then-first";
 		since = trapped[i].tail ? trapped[i].tail : trapped[i].trapped;
 		trapped[i] = trapped[--n_trapped];
