@@ -49,8 +49,6 @@ static const struct rule rules[] = {
 	{ 0xffe0001f, 0xd4000001, EFFECT_SYNC },
 	{ 0xffe0001f, 0xd4000002, EFFECT_SYNC },
 	{ 0xffe0001f, 0xd4000003, EFFECT_SYNC },
-	/* DC ZVA, C5.3: a store of a block, which QEMU does not report */
-	{ XT, 0xd50b7420, EFFECT_ZERO_LINE },
 	/* MSR VBAR_EL1, Xt */
 	{ XT, 0xd518c000, EFFECT_VBAR },
 };
@@ -130,8 +128,12 @@ const struct model model_arm64 = {
 	.line_shift = 6,
 	.lines = true,
 	.new_sync = true,
-	.start_syncs = true,
-	.regs = { .sp = "sp", .arg1 = "x1" },
+	/*
+	 * With the MMU off a CPU can fetch from beyond the point of unification, where
+	 * code that was patched since may not have arrived: IC IALLU, D7.5
+	 */
+	.start_invalidates = true,
+	.regs = { .sp = "sp", .arg0 = "x0", .arg1 = "x1", .arg2 = "x2" },
 	.decode = decode,
 	.vector = vector,
 	.maybe_vector = maybe_vector,

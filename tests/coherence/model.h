@@ -21,7 +21,6 @@ enum effect {
 	EFFECT_BARRIER_LOCAL,	/* completes what is for this CPU only */
 	EFFECT_SYNC,		/* this CPU forgets what it has fetched */
 	EFFECT_SYNC_WRMSR,	/* the same, depending on the register */
-	EFFECT_ZERO_LINE,	/* a store that QEMU does not report */
 	EFFECT_VBAR,		/* new base of the exception vectors */
 };
 
@@ -33,7 +32,7 @@ struct insn {
 };
 
 struct reg_names {
-	const char *sp, *arg1, *count;
+	const char *sp, *arg0, *arg1, *arg2, *count;
 };
 
 struct model {
@@ -52,10 +51,14 @@ struct model {
 	bool new_free_remote, new_free;
 	/* Stores to the address that is executed, by the CPU that executes. */
 	bool self_free;
+	/* The CPU that stores synchronises before it executes what it has stored. */
+	bool own_sync;
 	/* text_poke_copy() must leave all CPUs synchronised. */
 	bool new_sync;
 	/* A CPU that starts has nothing prefetched. */
 	bool start_syncs;
+	/* A CPU that starts has stale lines until it has invalidated its own. */
+	bool start_invalidates;
 	/* Watch the int3 protocol. */
 	bool int3;
 	struct reg_names regs;

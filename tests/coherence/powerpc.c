@@ -125,7 +125,7 @@ const struct model model_powerpc = {
 	/* Book II, 1.8: nothing was fetched, so nothing has to be forgotten */
 	.new_free_remote = true,
 	.start_syncs = true,
-	.regs = { .sp = "r1", .arg1 = "r4" },
+	.regs = { .sp = "r1", .arg0 = "r3", .arg1 = "r4", .arg2 = "r5" },
 	.decode = decode,
 	.vector = vector,
 	.maybe_vector = maybe_vector,

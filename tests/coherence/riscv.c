@@ -46,8 +46,10 @@ const struct model model_riscv = {
 	.ram = "riscv_virt_board.ram",
 	.ram_base = 0x80000000,
 	.line_shift = 6,
+	/* Zifencei: its own stores too, until it executes FENCE.I */
+	.own_sync = true,
 	.new_sync = true,
-	.regs = { .sp = "sp", .arg1 = "a1" },
+	.regs = { .sp = "sp", .arg0 = "a0", .arg1 = "a1", .arg2 = "a2" },
 	.decode = decode,
 	.concurrent = concurrent,
 };

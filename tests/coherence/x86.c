@@ -135,7 +135,7 @@ const struct model model_x86 = {
 	.self_free = true,
 	.start_syncs = true,
 	.int3 = true,
-	.regs = { .sp = "rsp", .arg1 = "rsi", .count = "rcx" },
+	.regs = { .sp = "rsp", .arg0 = "rdi", .arg1 = "rsi", .arg2 = "rdx", .count = "rcx" },
 	.decode = decode,
 	.concurrent = concurrent,
 	.wrmsr_syncs = wrmsr_syncs,

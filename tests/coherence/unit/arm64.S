@@ -3,24 +3,38 @@
  * EL1, MMU off. Writes a function, makes it visible and calls it.
  *   NO_CLEAN NO_DSB1 NO_INVAL NO_DSB2 NO_ISB   that step is missing
  *   WRONG_LINE     clean and invalidate the line before
- *   ZERO           executes a line after DC ZVA, which QEMU does not report
+ *   ZERO           executes a line after DC ZVA, which QEMU reports as stores of bytes
+ *   NO_START       the CPU keeps what it fetched before it was set up
  *   BRANCH_LIVE    exchanges B for NOP in executed code without anything: allowed
  *                  while it is under way
+ *   BRANCH_LATE    the same, but the CPU has gone on without maintenance
  *   MOV_LIVE       the same with MOV: not allowed
  */
 	.globl _start, _text, _end
 _text:
 _start:
+#ifndef NO_START
+	ic	iallu
+	dsb	nsh
+	isb
+#endif
 	ldr	x0, =code
-#if defined(BRANCH_LIVE) || defined(MOV_LIVE)
+#if defined(BRANCH_LIVE) || defined(BRANCH_LATE) || defined(MOV_LIVE)
 	adr	x0, live
 	bl	live
-#ifdef BRANCH_LIVE
+#ifndef MOV_LIVE
 	ldr	w1, =0x14000001		/* b .+4 */
 #else
 	ldr	w1, =0xd2800020		/* mov x0, #1 */
 #endif
 	str	w1, [x0]
+#ifdef BRANCH_LATE
+	ldr	x2, =table
+	mov	x3, #4000
+1:	str	x3, [x2]
+	subs	x3, x3, #1
+	b.ne	1b
+#endif
 	bl	live
 	b	end
 #endif
