@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Each verb is a script of the same name in scripts/ or tests/.
 #
-#   ARCH=x86_64|arm64|riscv|powerpc|all	which architecture
+#   ARCH=<name>|all	which architecture, see kernel-config/*.sh
 #   LINUX=<dir>	use this kernel source instead of fetching one
 #   JOBS=<n>	number of parallel compilers
 

@@ -7,3 +7,6 @@ console=ttyAMA0
 qemu=qemu-system-aarch64
 machine=(-machine "virt,gic-version=3" -cpu max -smp 4)
 packages="qemu-system-arm"
+qemu_package=qemu-system-arm
+kunit=1
+full=1

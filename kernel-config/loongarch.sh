@@ -1,9 +1,13 @@
 # shellcheck shell=bash disable=SC2034,SC2100
 karch=loongarch
 cross=loongarch64-linux-gnu-
+# Instead of GCC, which Debian 12 does not have for it.
+llvm=-19
 target=vmlinux.elf
 image=arch/loongarch/boot/vmlinux.elf
 console="ttyS0 kunit_shutdown=poweroff"
 qemu=qemu-system-loongarch64
-machine=(-machine virt -device pvpanic-pci -cpu max)
-has_hooks=
+machine=(-machine virt -device pvpanic-pci -cpu max -smp 4)
+packages="qemu-system-misc"
+qemu_package=qemu-system-misc
+kunit=1

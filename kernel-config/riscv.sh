@@ -7,3 +7,6 @@ console=ttyS0
 qemu=qemu-system-riscv64
 machine=(-machine virt -cpu rv64 -smp 4)
 packages="qemu-system-riscv|qemu-system-misc opensbi"
+qemu_package=qemu-system-riscv
+kunit=1
+full=1

@@ -7,3 +7,11 @@ console=ttyS0
 qemu=qemu-system-x86_64
 machine=(-machine pc -cpu max -smp 4)
 packages="qemu-system-x86 seabios"
+qemu_package=qemu-system-x86
+kunit=1
+full=1
+# With call depth tracking, retpolines and full preemption.
+more_boots() {
+	BOOT_ARGS="-cpu Skylake-Server" \
+		run x86_64 x86_64-stuffing retbleed=stuff spectre_v2=retpoline preempt=full
+}

@@ -33,7 +33,6 @@ export LC_ALL=C
 export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1
 # shellcheck source=/dev/null
 . "$top/kernel-config/base"
-ALL_ARCHES="x86_64 arm64 riscv powerpc"
 
 die() {
 	printf 'error: %s\n' "$*" >&2
@@ -73,18 +72,27 @@ stage() {
 
 # arch_vars ARCH: the variables of kernel-config/ARCH.sh.
 arch_vars() {
-	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1': one of $ALL_ARCHES or all"
-	cross='' target=vmlinux image='' console='' qemu='' machine=() packages='' has_hooks=1 fragments_of=$1
+	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1': one of $(all_arches) or all"
+	cross='' llvm='' target=vmlinux image='' console='' qemu='' machine=() packages='' qemu_package=''
+	has_hooks=1 full='' kunit='' fragments_of=$1
+	# shellcheck disable=SC2317
+	more_boots() { :; }
 	. "$top/kernel-config/$1.sh"
 	case $(uname -m):$cross in
 	x86_64:x86_64-* | aarch64:aarch64-*) cross= ;;
 	esac
 }
 
-# "all" or a list, to a list.
+# all_arches [VARIABLE]: the architectures for which ARCH.sh sets it. "full" are those that
+# all verbs know, "kunit" those with hooks.
+all_arches() {
+	(cd "$top/kernel-config" && grep -lx "${1:-full}=1" -- *.sh) | sed 's/\.sh$//' | xargs
+}
+
+# arches LIST [VARIABLE]: "all" or a list, to a list.
 arches() {
 	local a
-	[ "${1:-}" != all ] || set -- "$ALL_ARCHES"
+	[ "${1:-}" != all ] || set -- "$(all_arches "${2:-}")"
 	for a in ${1:-x86_64}; do
 		(arch_vars "$a") || exit 1
 	done
@@ -150,14 +158,15 @@ apply_patches() {
 # ccache_cc [COMPILER]: the value of CC for make
 # shellcheck disable=SC2120
 ccache_cc() {
-	local cc=${1:-${cross}gcc}
+	local cc=${1:-${llvm:+clang$llvm}}
+	cc=${cc:-${cross}gcc}
 	command -v ccache >/dev/null && echo "ccache $cc" || echo "$cc"
 }
 
 # mk SRC OUT ARGUMENT...: make, for the architecture of arch_vars, with make_args too.
 make_args=()
 mk() {
-	make -C "$1" O="$2" ARCH="$karch" ${cross:+CROSS_COMPILE="$cross"} CC="$(ccache_cc)" -j"$jobs" "${make_args[@]}" "${@:3}"
+	make -C "$1" O="$2" ARCH="$karch" ${llvm:+LLVM="$llvm"} ${cross:+CROSS_COMPILE="$cross"} CC="$(ccache_cc)" -j"$jobs" "${make_args[@]}" "${@:3}"
 }
 
 # objects SRC OUT FILE...: the objects that the configuration builds from these sources, as
