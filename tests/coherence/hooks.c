@@ -114,13 +114,10 @@ static unsigned int find_trapped(uint64_t off)
  * int3 before it. Memory of modules and the like is filled like this, as nothing
  * runs there yet; that of __init functions is used for something else later.
  */
-static void check_int3(unsigned int cpu, uint64_t off, unsigned int size, uint64_t va)
+static void check_int3(unsigned int cpu, uint64_t off, bool several, uint64_t va)
 {
-	static __thread uint64_t last_byte;
-	bool several = size > 1 || off == last_byte + 1;
 	unsigned int online = 0;
 
-	last_byte = off;
 	for (unsigned int i = 0; i < MAX_CPUS; i++)
 		online += READ_ONCE(cpus[i].online);
 	if (several && online > 1 && was_fetched(off))
@@ -129,20 +126,24 @@ static void check_int3(unsigned int cpu, uint64_t off, unsigned int size, uint64
 
 /*
  * Outside of the kernel's text an int3 near another one opens nothing: memory of the API
- * is filled with them, also where the model has lost track of the task that does it.
+ * is filled with them, also where the model has lost track of the task that does it. In
+ * the text, such a byte can also be one of those that follow an int3.
  */
 bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
 		 qemu_plugin_meminfo_t info, uint32_t time, uint64_t va)
 {
+	static __thread uint64_t next_byte;
 	bool is_int3 = size == 1 && qemu_plugin_mem_get_value(info).data.u8 == 0xcc;
 	bool text = va >= text_start && va < code_end;
+	bool goes_on = off == next_byte;
 	const char *what = NULL;
 	uint32_t since = 0;
 	unsigned int i;
 
+	next_byte = off + size;
 	pthread_mutex_lock(&lock);
 	i = find_trapped(off);
-	if (i == n_trapped || (text && is_int3 && trapped[i].off != off)) {
+	if (i == n_trapped || (text && is_int3 && off > trapped[i].off + 1 && !goes_on)) {
 		if (is_int3 && n_trapped < MAX_TRAPPED) {
 			trapped[n_trapped].off = off;
 			trapped[n_trapped].trapped = time;
@@ -150,7 +151,7 @@ bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
 		}
 		pthread_mutex_unlock(&lock);
 		if (text && !is_int3)
-			check_int3(cpu, off, size, va);
+			check_int3(cpu, off, size > 1 || goes_on, va);
 		return is_int3;
 	}
 	if (off > trapped[i].off) {
