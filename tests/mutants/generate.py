@@ -447,4 +447,5 @@ def main():
           f"highest number {number - 1}")
 
 
-main()
+if __name__ == "__main__":
+    main()

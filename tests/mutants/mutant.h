@@ -31,7 +31,9 @@ static __always_inline bool mutant_condition(int number, bool value)
 	return value ^ mutant(number + 2);
 }
 
-/* A guard without a mutex. */
-DEFINE_GUARD(mutant_mutex, struct mutex *, if (_T) mutex_lock(_T), if (_T) mutex_unlock(_T))
+/* A guard that may have no mutex, which DEFINE_GUARD() forbids. */
+DEFINE_CLASS(mutant_mutex, struct mutex *, if (_T) mutex_unlock(_T),
+	     ({ if (lock) mutex_lock(lock); lock; }), struct mutex *lock)
+DEFINE_CLASS_IS_UNCONDITIONAL(mutant_mutex);
 
 #endif
