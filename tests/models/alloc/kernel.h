@@ -17,6 +17,7 @@ static void stop(int line, const char *what);
 /* A page of 16 granules, and blocks of at most two. */
 #define PAGE_SHIFT	7
 #define PAGE_SIZE	(1UL << PAGE_SHIFT)
+#define SZ_32K		256UL
 #define SZ_64K		256UL
 #define SZ_1G		(1UL << 30)
 
@@ -278,6 +279,9 @@ static void **xa_slot(void **xa, unsigned long i)
 #define xa_store(xa, i, p, f)	(*xa_slot(*(xa), i) = (p), NULL)
 #define xa_erase(xa, i)		(*xa_slot(*(xa), i) = NULL)
 #define xa_err(p)		((void)(p), 0)
+/* For kallsyms, which the model leaves out. */
+#define XA_PRESENT		0
+#define xa_find(xa, i, max, mark)	((void)(i), NULL)
 
 /* Work runs when the model says so. Time stands still. */
 struct work_struct { int unused; };
