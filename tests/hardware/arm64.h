@@ -5,8 +5,8 @@
 #define JUMP	"\x1f\x00\x00\x14"	/* b .+124 */
 #define TRAPS	"\x00\x20\x20\xd4"	/* brk #0x100 */
 #define NONE	"Without the event, a CPU may execute traps or, in memory that is used again, old code."
-#define CACHE	"Without 2 or 4 a CPU may execute the old contents of its cache for any time."
-#define ORDER	"Without 3 or 5 the order of the two is open"
+#define CACHE	"Without 2 or 4 a CPU may go on executing the old contents of its cache for ever."
+#define ORDER	"Without 3 a line may be fetched again [...] Without 5 the invalidation may still be in progress"
 
 static const struct test tests[] = {
 	{ "first", LEARNS, SYNC | LOOK },
@@ -14,7 +14,7 @@ static const struct test tests[] = {
 	{ "trained", LEARNS, SYNC | TRAIN },
 	{ "reuse", AGAIN, TRAIN | DIRECT | SYNC },
 	{ "granted", GRANT, TRAIN | NOSYNC | SYNC },
-	{ "event", "It says Never if the reader branches on the flag and then executes an ISB.", TRAIN | LOOK | EVENT },
+	{ "event", "It answers Never if the reader branches on the flag and then executes an ISB.", TRAIN | LOOK | EVENT },
 	{ "no-event", NONE, TRAIN, 0, CONTROL },
 	{ "reuse-nosync", NONE, TRAIN | DIRECT, 0, CONTROL },
 	{ "no-dc", CACHE, TRAIN | LOOK | EVENT, NO_CLEAN, CONTROL },

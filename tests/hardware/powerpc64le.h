@@ -6,7 +6,7 @@
 #define TRAPS	"\x08\x00\xe0\x7f"	/* trap */
 #define FETCHED	"If a processor retired such a prefetch, the symptom would be a program check in new code."
 #define OLDCODE	"Missing step [...] As on arm64. [...] Without the event [...] in memory that is used again, old code."
-#define STEPS	"Missing step [...] As on arm64. [...] Without 2 or 4 [...] Without 3 or 5"
+#define STEPS	"Missing step [...] As on arm64. [...] Without 2 or 4 [...] Without 3 [...] Without 5"
 
 static const struct test tests[] = {
 	{ "first", "Nothing for new code, as before this API.", LOOK },
