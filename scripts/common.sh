@@ -189,7 +189,8 @@ unmet() {
 			print substr(name, 8) "=" is ", wanted " value }' "$1/.config" "$1/wanted"
 }
 
-# configure SRC OUT FRAGMENT...: nothing to do if it was configured like this before.
+# configure SRC OUT FRAGMENT...: nothing to do if it was configured like this before. CONFIGURE
+# may be allnoconfig.
 configure() {
 	local src=$1 out=$2
 	shift 2
@@ -197,7 +198,7 @@ configure() {
 	merge_fragments "$@" >"$out/wanted.new"
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/wanted.new" "$out/wanted"; then
 		cp "$out/wanted.new" "$out/.config"
-		mk "$src" "$out" olddefconfig || return 1
+		KCONFIG_ALLCONFIG=$out/wanted.new mk "$src" "$out" "${CONFIGURE:-olddefconfig}" || return 1
 		cp "$out/wanted.new" "$out/wanted"
 	fi
 	[ -z "$(unmet "$out")" ] || { rm "$out/wanted"; echo "error: .config lacks wanted symbols"; return 1; }
