@@ -326,10 +326,12 @@ static int own_write(void *p, size_t size)
 
 #define own_free(p, size)		execmem_text_free(EXECMEM_KPROBES, p)
 #define image_alloc			bpf_image_alloc
-#define image_protect			bpf_image_protect
+#define image_protect(p, size)		0
 #define image_free			bpf_image_free
-#define ops_image_size			bpf_struct_ops_image_size
-#define prepare_trampoline(...)		bpf_struct_ops_prepare_trampoline(&batch, __VA_ARGS__)
+#define ops_image_size(used)		(used)
+#define prepare_trampoline(tnodes, node, model, stub, image, size, may_allocate) ({	\
+	*(image) = bpf_struct_ops_prepare_trampoline(&batch, tnodes, node, model, stub, size); \
+	PTR_ERR_OR_ZERO(*(image)); })
 #define pack_alloc(prog, ...)		bpf_jit_binary_pack_alloc(__VA_ARGS__, prog)
 #define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
 #endif
