@@ -47,7 +47,7 @@
 /* text_bench.quick: nothing with more than 10,000 of anything. */
 static bool quick;
 module_param(quick, bool, 0);
-/* text_bench.only: one of writes, objects, patching, users, sync; or nothing. */
+/* text_bench.only: one of writes, objects, mapping, patching, users, sync; or nothing. */
 static char *only = "";
 module_param(only, charp, 0);
 
@@ -934,6 +934,88 @@ static void toggle_branches(void)
 	static_branch_disable(&bench_key);
 }
 
+/* --- what maps code ----------------------------------------------------------- */
+
+/* How many bytes the entry of @addr maps, or a run of entries with the contiguous bit. */
+static unsigned long entry_size(unsigned long addr, bool *present)
+{
+	p4d_t *p4d = p4d_offset(pgd_offset_k(addr), addr);
+	pud_t *pud;
+	pmd_t *pmd;
+	pte_t *pte;
+
+	*present = false;
+	if (p4d_none(p4dp_get(p4d)))
+		return P4D_SIZE;
+	pud = pud_offset(p4d, addr);
+	*present = pud_leaf(pudp_get(pud));
+	if (*present || pud_none(pudp_get(pud)))
+		return PUD_SIZE;
+	pmd = pmd_offset(pud, addr);
+	*present = pmd_leaf(pmdp_get(pmd));
+	if (*present || pmd_none(pmdp_get(pmd)))
+		return PMD_SIZE;
+	pte = pte_offset_kernel(pmd, addr);
+	*present = pte_present(ptep_get(pte));
+
+	return arch_vmap_pte_range_unmap_size(addr, pte);
+}
+
+static unsigned long direct_map_entries(void)
+{
+	unsigned long end = (unsigned long)high_memory, addr, size, n = 0;
+	bool present;
+
+	for (addr = PAGE_OFFSET; addr < end; addr = ALIGN(addr + 1, size)) {
+		size = entry_size(addr, &present);
+		n += present;
+	}
+
+	return n;
+}
+
+/* Entries that map at least one of @n objects. */
+static unsigned long code_entries(unsigned int n)
+{
+	unsigned long addr, entry, size, count = 0;
+	DEFINE_XARRAY(seen);
+	bool present;
+
+	for (unsigned int i = 0; i < n; i++) {
+		for (addr = (unsigned long)live[i]; addr < (unsigned long)live[i] + sizes[i];
+		     addr = entry + size) {
+			size = entry_size(addr, &present);
+			entry = ALIGN_DOWN(addr, size);
+			count += !xa_insert(&seen, entry >> PAGE_SHIFT, xa_mk_value(1), GFP_KERNEL);
+		}
+	}
+	xa_destroy(&seen);
+
+	return count;
+}
+
+static void bench_mapping(unsigned int n, const char *what, bool probes)
+{
+	unsigned long entries;
+	struct usage u;
+
+	usage_start(&u);
+	entries = direct_map_entries();
+	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
+	for (unsigned int i = 0; probes && i < n; i++) {
+		live[i] = (void *)slot_of(&many_probes[i]);
+		sizes[i] = 4;
+	}
+	result(code_entries(n), 1, "memory of %u %s: entries that map it", n, what);
+	result(direct_map_entries() - entries, 1, "memory of %u %s: more entries of the direct map",
+	       n, what);
+	usage_end(&u, n, 0, "memory of %u %s", n, what);
+	if (probes)
+		kprobes_unregister(n);
+	else
+		free_all(n);
+}
+
 /* --- how long mutexes are held ------------------------------------------------ */
 
 /*
@@ -1266,6 +1348,10 @@ static int __init text_bench(void)
 	}
 	if (wanted("objects") && one_cpu)
 		bench_pressure(quick ? 1000 : 20000);
+	for (int c = 0; c < 4 && wanted("mapping") && one_cpu; c++)
+		bench_mapping(counts[c], "programs", false);
+	if (wanted("mapping") && one_cpu)
+		bench_mapping(10000, "kprobes", true);
 	if (wanted("patching") && one_cpu) {
 		bench_tracer();
 		result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
