@@ -936,6 +936,8 @@ static void toggle_branches(void)
 
 /* --- what maps code ----------------------------------------------------------- */
 
+#define MISS_CALLS	20000
+
 /* How many bytes the entry of @addr maps, or a run of entries with the contiguous bit. */
 static unsigned long entry_size(unsigned long addr, bool *present)
 {
@@ -994,8 +996,40 @@ static unsigned long code_entries(unsigned int n)
 	return count;
 }
 
+/*
+ * Misses of a fully associative TLB with LRU replacement when @n programs run from their
+ * first byte to their last one, in random order. If @hot, a tenth of them runs in nine
+ * cases of ten.
+ */
+static unsigned long tlb_misses(unsigned int n, unsigned int entries, bool hot)
+{
+	unsigned long tlb[64] = { }, addr, entry, size, misses = 0;
+	unsigned int prog, i;
+	bool present;
+
+	for (unsigned int call = 0; call < MISS_CALLS; call++) {
+		prog = prandom_u32_state(&rnd) % n;
+		if (hot && prandom_u32_state(&rnd) % 10)
+			prog %= n / 10;
+		for (addr = (unsigned long)live[prog]; addr < (unsigned long)live[prog] + sizes[prog];
+		     addr = entry + size) {
+			size = entry_size(addr, &present);
+			entry = ALIGN_DOWN(addr, size);
+			for (i = 0; i < entries - 1 && tlb[i] != entry; i++)
+				;
+			misses += tlb[i] != entry;
+			memmove(&tlb[1], &tlb[0], i * sizeof(*tlb));
+			tlb[0] = entry;
+		}
+	}
+
+	return misses;
+}
+
 static void bench_mapping(unsigned int n, const char *what, bool probes)
 {
+	/* The first level for instructions of SiFive's U74, and of Arm's Neoverse N1. */
+	static const unsigned int entries_of[] = { 40, 48 };
 	unsigned long entries;
 	struct usage u;
 
@@ -1010,6 +1044,10 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 	result(direct_map_entries() - entries, 1, "memory of %u %s: more entries of the direct map",
 	       n, what);
 	usage_end(&u, n, 0, "memory of %u %s", n, what);
+	for (int i = 0; i < 2 * ARRAY_SIZE(entries_of) && n == 1000; i++)
+		result(tlb_misses(n, entries_of[i / 2], i % 2), MISS_CALLS,
+		       "run %u programs%s: misses of a TLB of %u entries, each run", n,
+		       i % 2 ? ", a tenth of them often" : "", entries_of[i / 2]);
 	if (probes)
 		kprobes_unregister(n);
 	else
