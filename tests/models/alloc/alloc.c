@@ -37,7 +37,7 @@
 // mutant stays-on-list: /list_del_init(&block->list);/d
 // mutant traps-trapped: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (!test_bit(*end, block->dead))/
 // mutant traps-living: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (test_bit(*end, block->wait))/
-// mutant traps-hole: s/end = find_next_zero_bit(block->used, end, i);/;/
+// mutant traps-hole: s/ends = ~READ_ONCE(block->used.word.);/ends = 0;/
 // mutant failed-trap-forgotten: s/\*failed = true;/block_set_trapped(block, *at, end, objects);/
 // mutant failed-trap-not-retried: s/if (failed) {/if (0) {/
 // mutant queued-not-cleared: s/block->queued = false;/;/
@@ -47,7 +47,7 @@
 // mutant recent-not-forgotten: s/block_set_recent(block, 0, 0);/;/
 // mutant recent-too-long: s/block_set_recent(block, i, nr)/block_set_recent(block, i, nr + 1)/
 // mutant metadata-failure-leaks: /if (!block) {/,/}/s/execmem_free_traps(p);//
-// mutant forgotten-found: /xa_erase(&execmem_blocks/s/xa_erase.*/;/
+// mutant forgotten-found: /xa_cmpxchg(&execmem_blocks/,/GFP_KERNEL/d
 // mutant empty-not-counted: /block->pool->empty += block_size(block);/d
 #include "kernel.h"
 #include "execmem_text.c"

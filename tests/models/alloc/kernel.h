@@ -126,6 +126,7 @@ typedef struct { long v; } atomic_long_t;
 
 /* Bitmaps. */
 #define BITS_PER_LONG		64
+#define __ffs(x)		__builtin_ctzl(x)
 #define BITS_TO_LONGS(n)	(((n) + 63) / 64)
 #define test_bit(i, m)		((m)[(i) / 64] >> ((i) % 64) & 1)
 #define __set_bit(i, m)		((m)[(i) / 64] |= 1UL << ((i) % 64))
@@ -277,7 +278,8 @@ static void **xa_slot(void **xa, unsigned long i)
 }
 #define xa_load(xa, i)		(*xa_slot(*(xa), i))
 #define xa_store(xa, i, p, f)	(*xa_slot(*(xa), i) = (p), NULL)
-#define xa_erase(xa, i)		(*xa_slot(*(xa), i) = NULL)
+#define xa_cmpxchg(xa, i, old, new, f) \
+	({ if (*xa_slot(*(xa), i) == (old)) *xa_slot(*(xa), i) = (new); })
 #define xa_err(p)		((void)(p), 0)
 /* For kallsyms, which the model leaves out. */
 #define XA_PRESENT		0
