@@ -13,5 +13,6 @@ full=1
 # With call depth tracking, retpolines and full preemption.
 more_boots() {
 	BOOT_ARGS="-cpu Skylake-Server" \
-		run x86_64 x86_64-stuffing retbleed=stuff spectre_v2=retpoline preempt=full
+		run x86_64 x86_64-stuffing retbleed=stuff spectre_v2=retpoline preempt=full \
+			ftrace=function ftrace_filter=panic
 }
