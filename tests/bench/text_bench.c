@@ -1045,7 +1045,7 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 		sizes[i] = 4;
 	}
 	result(code_entries(n), 1, "memory of %u %s: entries that map it", n, what);
-	result(direct_map_entries() - entries, 1, "memory of %u %s: entries that the direct map has got",
+	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
 	       n, what);
 	usage_end(&u, n, 0, "memory of %u %s", n, what);
 	for (int i = 0; i < 2 * ARRAY_SIZE(entries_of) && n == 1000; i++)
