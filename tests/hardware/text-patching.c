@@ -74,8 +74,8 @@ static unsigned long hwcap, ctr;
 
 /* Sentences about more than one architecture. */
 #define LEARNS	"Any CPU that learns dst through ordinary synchronisation executes the new code"
-#define AGAIN	"To use memory again that has held code, take these steps in order: [...] Call text_poke_sync()"
-#define GRANT	"it need not wait, because the next owner of the memory takes step 4"
+#define AGAIN	"To reuse memory that has held code, take these steps in order: [...] Call text_poke_sync()"
+#define GRANT	"the allocator need not wait, because the next owner of the memory takes step 4"
 #define CHANGE	"text_poke_copy() must not change code that may be running."
 
 #if defined(__x86_64__)

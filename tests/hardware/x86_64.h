@@ -18,7 +18,7 @@ static const struct test tests[] = {
 	{ "torn32", CHANGE, TORN, 0, MUST },
 	{ "torn64", CHANGE, TORN | WIDE, 0, MUST },
 	{ "own", "a serialising instruction before that CPU executes the new code.", OWN | EVENT },
-	{ "own-nosync", "the instructions that the writing CPU has prefetched uses linear addresses, and would miss them.",
+	{ "own-nosync", "the instructions that the writing CPU has prefetched uses linear addresses, and would miss such a store.",
 	  OWN, 0, CONTROL },
 	{ "predictor", "a branch predictor sent the front end there", TIMING, 0, MUST },
 };
