@@ -37,7 +37,7 @@
 // mutant stays-on-list: /list_del_init(&block->list);/d
 // mutant traps-trapped: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (!test_bit(*end, block->dead))/
 // mutant traps-living: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (test_bit(*end, block->wait))/
-// mutant traps-hole: s/ends = ~READ_ONCE(block->used.word.);/ends = 0;/
+// mutant traps-hole: s/__set_bit(i + nr, block->first);/;/
 // mutant failed-trap-forgotten: s/\*failed = true;/block_set_trapped(block, *at, end, objects);/
 // mutant failed-trap-not-retried: s/if (failed) {/if (0) {/
 // mutant queued-not-cleared: s/block->queued = false;/;/

@@ -45,8 +45,6 @@ struct execmem_text_usage { unsigned long blocks, held, empty, metadata, objects
 #define WRITE_ONCE(x, v)	((x) = (v))
 #define smp_load_acquire(p)	(*(p))
 #define smp_store_release(p, v)	(*(p) = (v))
-#define smp_rmb()		((void)0)
-#define smp_wmb()		((void)0)
 #define data_race(x)		(x)
 #define rcu_dereference(p)	(p)
 #define rcu_access_pointer(p)	(p)
@@ -203,7 +201,6 @@ static void list_move_tail(struct list_head *e, struct list_head *h)
 	     &p->m != (h); p = n, n = list_entry(n->m.next, __typeof__(*n), m))
 struct llist_node { struct llist_node *next; };
 struct llist_head { struct llist_node *first; };
-#define init_llist_head(h)	((h)->first = NULL)
 static void llist_add(struct llist_node *n, struct llist_head *h)
 {
 	n->next = h->first;
