@@ -4,8 +4,8 @@
 usage: judge.py [--checker] ARCH BUILD_DIR LIST NUMBER SEED TREE
 
 The kernel first runs all suites with "mutant=-1", and says which mutants each suite reached. A
-mutant that no suite and no boot reached lives without being run. Each other one is booted with
-the suites that reached it, or with all if the boot did, and is caught if a case fails or is skipped, if the kernel prints
+mutant that no suite and no boot reached runs only in the second boot of "make kunit". Each other
+one is booted with the suites that reached it, or with all if the boot did, and is caught if a case fails or is skipped, if the kernel prints
 what no kernel should print, or if it does not come to an end. A file BUILD_DIR.verdicts keeps
 the verdicts by TREE and id, so that a run that was interrupted goes on.
 
@@ -29,7 +29,8 @@ from check_boot import complaints   # noqa: E402
 
 
 # The second boot that "make kunit" makes: arguments of QEMU and of the kernel.
-SECOND = {"x86_64": (["-cpu", "Skylake-Server"], ["retbleed=stuff", "spectre_v2=retpoline", "preempt=full"]),
+SECOND = {"x86_64": (["-cpu", "Skylake-Server"], ["retbleed=stuff", "spectre_v2=retpoline", "preempt=full",
+                                                 "ftrace=function", "ftrace_filter=panic"]),
           "powerpc": ([], ["disable_radix"])}
 
 
@@ -83,21 +84,20 @@ class Judge:
         number, key = int(m[0]), m[1]
         if key in self.verdicts:
             return self.verdicts[key]
-        suites = self.reached.get(number)
-        if not suites:
-            return self.keep(key, "not reached")
-        args = [f"mutant={number}"]
-        if "boot" not in suites:
-            args.append("mutant_suites=" + ",".join(suites))
-        log, verdict = self.run(args)
-        if verdict == "survived":
-            with open(f"{self.out}-{number}.console", "w") as f:
-                f.write(log)
-            if self.arch in SECOND:
-                qemu, more = SECOND[self.arch]
-                # It skips other cases than the first one.
-                again = self.run(args + more, qemu)[1]
-                verdict = verdict if again.startswith("skipped ") else again
+        suites, args, verdict = self.reached.get(number), [f"mutant={number}"], "not reached"
+        if suites:
+            if "boot" not in suites:
+                args.append("mutant_suites=" + ",".join(suites))
+            log, verdict = self.run(args)
+            if verdict == "survived":
+                with open(f"{self.out}-{number}.console", "w") as f:
+                    f.write(log)
+        if verdict in ("survived", "not reached") and self.arch in SECOND:
+            qemu, more = SECOND[self.arch]
+            again = self.run(args + more, qemu)[1]
+            # It skips other cases than the first one.
+            if again != "survived" and not again.startswith("skipped "):
+                verdict = again
         return self.keep(key, verdict)
 
     def run(self, args, qemu=()):
