@@ -7,7 +7,7 @@
 //
 // of: mm/execmem_text.c object_len block_is_live execmem_find_pages block_set_hole block_get block_put
 // of: mm/execmem_text.c block_is_covered block_release pool_release block_forget block_alloc pool_grow
-// of: mm/execmem_text.c block_is_queued pool_trim block_next_run block_set_trapped block_drain block_queue
+// of: mm/execmem_text.c block_is_queued pool_detach pool_trim block_next_run block_set_trapped block_drain block_queue
 // of: mm/execmem_text.c pool_drain pool_reclaim hole_len hole_for block_search pool_find block_take pool_take
 // of: mm/execmem_text.c pool_alloc granules text_alloc execmem_text_free execmem_text_note_pages is_execmem_text
 // of: mm/execmem_text.c block_set_recent block_is_recent block_find
@@ -30,8 +30,8 @@
 // mutant searches-to-the-end-only: s/part < 2/part < 1/
 // mutant cursor-kept: /block->cursor = 0;/d
 // mutant first-not-cleared: /bitmap_clear(block->first/d
-// mutant dead-not-cleared: /block->dead\[i\] &= keep;/d
-// mutant used-not-cleared: /block->used\[i\] &= keep;/d
+// mutant dead-not-cleared: /block->dead\[i\] &= ~/d
+// mutant used-not-cleared: /block->used\[i\] &= ~/d
 // mutant wait-not-cleared: /block->wait\[i\] = 0;/d
 // mutant free-not-counted: /block->free += block->waiting;/d
 // mutant stays-on-list: /list_del_init(&block->list);/d
