@@ -555,6 +555,8 @@ static void bench_writes(void)
 	for (int l = 0; l < ARRAY_SIZE(lens); l++)
 		result(TIMED(20, bad |= own_write(at, lens[l])), 20,
 		       "write %zu bytes: instructions", lens[l]);
+	/* The optimizer of kprobes may still have stretches of its own. */
+	settle();
 	/* Timers of the highest resolution there is, or it says nothing. */
 	if (hrtimer_resolution == 1 && bench_irqs_off(at, 0)) {
 		for (int l = 0; l < ARRAY_SIZE(lens); l++)
