@@ -119,6 +119,13 @@ static void on_effect(unsigned int cpu, void *data)
 		c->vbar = va;
 		return;
 	}
+	/* STURG has a real address. */
+	if (effect == EFFECT_REWRITE) {
+		c->rewrite = va < ram_size && !(va & 7) ? va : ~0ull;
+		if (c->rewrite != ~0ull)
+			memcpy(c->before, ram + va, sizeof(c->before));
+		return;
+	}
 	off = translate(cpu, va);
 	if (off == ~0ull)
 		return;
@@ -169,12 +176,12 @@ static void inject_faults(uint64_t va, uint64_t off)
 		return;
 	faults_done = true;
 	for (unsigned int i = 0; i < n_faults; i++) {
-		uint64_t at = faults[i].va - va + off;
+		uint64_t at = faults[i].va + link_base - va + off;
 
 		if (at >= ram_size - sizeof(faults[i].bytes))
 			refuse("fault= outside of the kernel");
 		fprintf(out, "NOTE fault at 0x%llx %s:", (unsigned long long)faults[i].va,
-			symbol_name(faults[i].va));
+			symbol_name(faults[i].va + link_base));
 		for (unsigned int b = 0; b < faults[i].n; b++) {
 			fprintf(out, " %02x->%02x", ram[at + b], faults[i].bytes[b]);
 			ram[at + b] = faults[i].bytes[b];
@@ -325,7 +332,7 @@ static void find_register(struct cpu *c, const qemu_plugin_reg_descriptor *d)
 		c->arg2 = d->handle;
 	if (model->regs.count && !strcmp(d->name, model->regs.count))
 		c->count = d->handle;
-	if (sscanf(d->name, "x%u%c", &n, &more) == 1 && n < 31)
+	if (sscanf(d->name, "%*1[xr]%u%c", &n, &more) == 1 && n < 31)
 		c->x[n] = d->handle;
 	/*
 	 * The kernel does without maintenance where CTR_EL0 says so, and without the
@@ -429,7 +436,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 					   int argc, char **argv)
 {
 	static const struct model *const models[] = {
-		&model_x86, &model_arm64, &model_riscv, &model_powerpc
+		&model_x86, &model_arm64, &model_riscv, &model_powerpc, &model_loongarch,
+		&model_s390
 	};
 	const char *symbols_file = NULL, *suppress_file = NULL;
 	struct qemu_plugin_scoreboard *board;
@@ -451,6 +459,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 			ram_size = strtoull(argv[i] + 4, NULL, 0) << 20;
 		} else if (!strcmp(argv[i], "endian=big")) {
 			big_endian = true;
+		} else if (!strncmp(argv[i], "base=", 5)) {
+			link_base = strtoull(argv[i] + 5, NULL, 0);
 		} else if (!strncmp(argv[i], "fault=", 6)) {
 			parse_fault(argv[i] + 6);
 		} else {
@@ -472,6 +482,9 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	/* From 3 GiB on the PC's memory has a hole. */
 	if (model == &model_x86 && ram_size > 2048ull << 20)
 		refuse("at most 2048 MiB");
+	/* What exceeds 256 MiB is at another address. */
+	if (model == &model_loongarch && ram_size > 256ull << 20)
+		refuse("at most 256 MiB");
 	if (symbols_file)
 		read_symbols(symbols_file);
 	if (suppress_file)

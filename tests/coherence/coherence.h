@@ -15,7 +15,7 @@
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 
 #define MAX_CPUS 32
-#define GRANULE_SHIFT 2
+#define GRANULE_SHIFT (model->halfwords ? 1 : 2)
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1ull << PAGE_SHIFT)
 #define NEVER UINT32_MAX
@@ -82,6 +82,8 @@ struct cpu {
 	GByteArray *buf;
 	struct qemu_plugin_register *sp, *arg0, *arg1, *arg2, *count, *x[31];
 	bool started;		/* has dropped what it fetched with the MMU off */
+	uint64_t rewrite;	/* offset of what is about to be rewritten, or ~0 */
+	uint16_t before[4];
 } __attribute__((aligned(128)));
 
 struct block {
@@ -111,7 +113,7 @@ struct symbol {
 };
 extern struct symbol *symbols;
 extern size_t n_symbols;
-extern uint64_t text_start, text_end, code_end, text_delta;
+extern uint64_t link_base, text_start, text_end, code_end, text_delta;
 
 /* Not user space, nor the kernel before it has its page tables. */
 static inline bool in_kernel(uint64_t va)

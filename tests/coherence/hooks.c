@@ -277,6 +277,8 @@ static uint64_t label_of(unsigned int cpu, uint64_t entry)
 	if (off == ~0ull)
 		return 0;
 	memcpy(&code, ram + off, sizeof(code));
+	if (big_endian)
+		code = __builtin_bswap32(code);
 	return entry + code;
 }
 

@@ -20,11 +20,13 @@
  * as the storing CPU can still be on its way to it.
  *
  * Not seen: stores by devices and by the loader, and those that QEMU makes
- * without telling: arm64's MOPS, perhaps Power's dcbz. A store of another CPU can
- * become visible to QEMU before its callback has run; a block translated in between
- * is judged by the previous store. Both can hide a fault, never invent one.
+ * without telling: arm64's MOPS, s390's MVC and the like, perhaps Power's dcbz. A
+ * store of another CPU can become visible to QEMU before its callback has run; a
+ * block translated in between is judged by the previous store. Both can hide a
+ * fault, never invent one.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "coherence.h"
@@ -450,15 +452,26 @@ static inline void store(struct cpu *c, unsigned int cpu, uint64_t off, unsigned
 
 void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t va, void *data)
 {
-	struct qemu_plugin_hwaddr *hw = qemu_plugin_get_hwaddr(info, va);
 	unsigned int size = 1u << qemu_plugin_mem_size_shift(info);
 	unsigned int room = PAGE_SIZE - (va & (PAGE_SIZE - 1));
+	struct qemu_plugin_hwaddr *hw;
 	struct cpu *c = &cpus[cpu];
 	uint64_t off;
 
+	if (va < model->low_end)
+		return;
+	hw = qemu_plugin_get_hwaddr(info, va);
 	if (!hw || qemu_plugin_hwaddr_is_io(hw))
 		return;
 	off = qemu_plugin_hwaddr_phys_addr(hw) - model->ram_base;
+	/* Bytes that stay the same are not modified; they may be of another function. */
+	if (model->halfwords && off == c->rewrite) {
+		c->rewrite = ~0ull;
+		for (unsigned int i = 0; i < 8; i += 2)
+			if (memcmp(ram + off + i, c->before + i / 2, 2))
+				store(c, cpu, off + i, 2, va + i, (uintptr_t)data, NULL);
+		return;
+	}
 	if (__builtin_expect(size > room, 0)) {
 		store(c, cpu, off, room, va, (uintptr_t)data, NULL);
 		store(c, cpu, translate(cpu, va + room), size - room, va + room, (uintptr_t)data,

@@ -22,11 +22,12 @@ enum effect {
 	EFFECT_SYNC,		/* this CPU forgets what it has fetched */
 	EFFECT_SYNC_WRMSR,	/* the same, depending on the register */
 	EFFECT_VBAR,		/* new base of the exception vectors */
+	EFFECT_REWRITE,		/* of a doubleword, most of which stays the same */
 };
 
 struct insn {
 	enum effect effect;
-	int reg;		/* register with the operand, for arm64 */
+	int reg;		/* register with the operand, for arm64 and s390 */
 	bool by_load;		/* QEMU reports the operand as a load */
 	bool ret;		/* returns from a function, unconditionally */
 };
@@ -40,6 +41,10 @@ struct model {
 	const char *name;
 	const char *ram;	/* QEMU's name of the block, most important machine */
 	uint64_t ram_base;
+	/* Stores are told apart by halfwords, as two functions may share a word. */
+	bool halfwords;
+	/* No code is below, and QEMU cannot say where stores to there go. */
+	uint64_t low_end;
 	unsigned int line_shift;
 	/* A store is seen by fetch only after clean and invalidate of the line. */
 	bool lines;
@@ -73,7 +78,8 @@ struct model {
 	bool (*wrmsr_syncs)(uint32_t msr);
 };
 
-extern const struct model model_x86, model_arm64, model_riscv, model_powerpc;
+extern const struct model model_x86, model_arm64, model_riscv, model_powerpc, model_loongarch,
+			  model_s390;
 extern bool big_endian;
 
 static inline uint32_t le32(const uint8_t *b)

@@ -8,6 +8,8 @@
 struct symbol *symbols;
 size_t n_symbols;
 uint64_t text_start, text_end, code_end;
+/* What the boot loader adds to the addresses of the symbols (s390). */
+uint64_t link_base;
 /* Virtual minus physical address of the kernel's image, once known. */
 uint64_t text_delta;
 
@@ -23,6 +25,7 @@ void read_symbols(const char *file)
 	while (fscanf(f, "%llx %c %511s", &va, &type, name) == 3) {
 		if (name[0] == '$' || type == 'a' || type == 'A' || !strncmp(name, "__pfx_", 6))
 			continue;
+		va += link_base;
 		if (n_symbols == max) {
 			max = max ? max * 2 : 1 << 16;
 			symbols = realloc(symbols, max * sizeof(*symbols));
