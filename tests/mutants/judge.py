@@ -10,7 +10,8 @@ what no kernel should print, or if it does not come to an end. A file BUILD_DIR.
 the verdicts by TREE and id, so that a run that was interrupted goes on.
 
 The score of a file is caught / (sample - equivalent). EQUIVALENT has a line for each equivalent
-mutant or group: a pattern of ids, a tab, the argument. "ARCH " before the pattern restricts it.
+mutant or group: a pattern of ids, a tab, the argument. "ARCH " before the pattern restricts it, and
+commas separate several hashes.
 """
 import concurrent.futures
 import fnmatch
@@ -43,8 +44,10 @@ def boot(arch, out, seconds, *args, qemu=()):
 
 
 def equivalents():
+    """The patterns, one for each hash."""
     with open(os.path.join(here, "EQUIVALENT")) as f:
-        return [line.rstrip("\n").split("\t", 1) for line in f if "\t" in line and line[0] not in "#\t"]
+        patterns = [line.split("\t")[0].rpartition(":") for line in f if "\t" in line and line[0] not in "#\t"]
+    return [f"{place}:{h}" for place, _, hashes in patterns for h in hashes.split(",")]
 
 
 class Judge:
@@ -163,7 +166,7 @@ def main():
         row["sample"] += 1
         if j.verdicts[m[1]] not in ("survived", "not reached"):
             row["caught"] += 1
-        elif any(fnmatch.fnmatchcase(name, pattern) for pattern, _ in known for name in (m[1], f"{arch} {m[1]}")):
+        elif any(fnmatch.fnmatchcase(name, pattern) for pattern in known for name in (m[1], f"{arch} {m[1]}")):
             row["equivalent"] += 1
         else:
             row["lives"] += 1
