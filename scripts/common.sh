@@ -155,6 +155,13 @@ apply_patches() {
 
 # --- builds and boots
 
+# prepare LIST: packages, the tree, and QEMU_DIR for these architectures. Fails without QEMU 10.
+prepare() {
+	"$top/scripts/setup" boot $1 && "$top/scripts/tree" || exit 1
+	export QEMU_DIR
+	QEMU_DIR=$("$top/scripts/fetch-qemu" "$1")
+}
+
 # ccache_cc [COMPILER]: the value of CC for make
 # shellcheck disable=SC2120
 ccache_cc() {
