@@ -15,6 +15,7 @@ compiler's messages. --compiled removes from LIST what this architecture or conf
 not compile.
 """
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -46,7 +47,6 @@ class Edit:
         self.kind, self.start, self.end, self.render = kind, start, end, render
         self.operators = operators      # one mutant for each
         self.numbers = []
-        self.spans = []                 # in the text that is written
 
 
 def added_lines(tree, path):
@@ -57,6 +57,10 @@ def added_lines(tree, path):
         first, n = int(m[1]), int(m[2] or 1)
         lines.update(range(first, first + n))
     return lines
+
+
+def line_starts(text):
+    return [0, *itertools.accumulate(map(len, text.splitlines(True)))]
 
 
 def bodies(text):
@@ -95,9 +99,7 @@ class Source:
         self.path = path
         self.text = subprocess.run(["git", "-C", tree, "show", f"HEAD:{path}"], check=True,
                                    capture_output=True, text=True).stdout
-        self.lines = [0]
-        for line in self.text.splitlines(True):
-            self.lines.append(self.lines[-1] + len(line))
+        self.lines = line_starts(self.text)
         self.added = added_lines(tree, path)
         self.functions = []
         self.edits = []
@@ -114,17 +116,12 @@ class Source:
         return self.text.count("\n", 0, offset) + 1
 
     def function(self, offset):
-        for f in self.functions:
-            if f["start"] <= offset < f["end"]:
-                return f
-        return None
+        return next((f for f in self.functions if f["start"] <= offset < f["end"]), None)
 
     def add(self, kind, start, end, render, operators, at=None):
-        if self.function(start) is None or self.line(start if at is None else at) not in self.added:
-            return
-        if self.in_directive(start, end):
-            return
-        self.edits.append(Edit(kind, start, end, render, operators))
+        line = self.line(start if at is None else at)
+        if self.function(start) and line in self.added and not self.in_directive(start, end):
+            self.edits.append(Edit(kind, start, end, render, operators))
 
     def in_directive(self, start, end):
         first = self.text.rfind("\n", 0, start) + 1
@@ -145,22 +142,21 @@ class Source:
                 self.functions.append({"name": m[1], "type": m[2], "params": m[3], "start": start, "end": end})
         conditions = {self.span(m[1:]) for m in found if m[0] == "condition"}
         for f in self.functions:
-            values = {"void": [("", "return early")], "bool": [(" false", "return false early"), (" true", "return true early")]}
-            default = [(" NULL", "return NULL early")] if f["type"].endswith("*") else [(" 0", "return 0 early")]
+            values = {"void": [""], "bool": [" false", " true"]}
+            default = [" NULL"] if f["type"].endswith("*") else [" 0"]
             if re.match(r"(struct|union) \w+$", f["type"]):
                 continue
-            for value, name in values.get(f["type"], default):
+            for value in values.get(f["type"], default):
                 self.add("early", f["start"] + 1, f["start"] + 1,
-                         lambda e, g, value=value: f" if (mutant({e.numbers[0]})) return{value};", [name],
+                         lambda e, g, value=value: f" if (mutant({e.numbers[0]})) return{value};", [f"return{value} early"],
                          at=self.text.find("\n", f["start"]) + 1)
         for m in found:
             getattr(self, "on_" + m[0], lambda m, c: None)(m, conditions)
-        for m in re.finditer(r"guard\(mutex\)\(([^;]*)\);", self.text):
-            self.add("guard", m.start(), m.end(),
-                     lambda e, g, x=m[1]: f"guard(mutant_mutex)(mutant({e.numbers[0]}) ? NULL : ({x}));", ["mutex not taken"])
-        for m in re.finditer(r"scoped_guard\(mutex, ([^)]*)\)", self.text):
-            self.add("guard", m.start(), m.end(),
-                     lambda e, g, x=m[1]: f"scoped_guard(mutant_mutex, mutant({e.numbers[0]}) ? NULL : ({x}))", ["mutex not taken"])
+        for regex, form in ((r"guard\(mutex\)\(([^;]*)\);", "guard(mutant_mutex)(%s);"),
+                            (r"scoped_guard\(mutex, ([^)]*)\)", "scoped_guard(mutant_mutex, %s)")):
+            for m in re.finditer(regex, self.text):
+                self.add("guard", m.start(), m.end(), lambda e, g, x=m[1], form=form: form % (
+                    f"mutant({e.numbers[0]}) ? NULL : ({x})"), ["mutex not taken"])
 
     def on_statement(self, m, _):
         start, end = self.span(m[1:])
@@ -202,9 +198,8 @@ class Source:
         if op not in SWAP:
             return      # a parenthesis between
         start, end = a[0], b[1]
-        if op in ("==", "!="):
-            if (start, end) in conditions:
-                return
+        if op in ("==", "!=") and (start, end) in conditions:
+            return
         if op in ("&&", "||"):
             self.add("logic", start, end, lambda e, g: "(mutant(%d) ? ((%s) %s (%s)) : ((%s) %s (%s)))" % (
                 e.numbers[0], g(*a), SWAP[op], g(*b), g(*a), op, g(*b)), [f"{op} to {SWAP[op]}"])
@@ -287,41 +282,31 @@ class Source:
     def write(self, tree, dropped):
         """The text with its mutants. Where each came to stand goes to its spans."""
         live = [e for e in self.edits if not dropped.issuperset(e.numbers)]
-        marks = {}
 
         def generate(start, end, skip=None):
-            out, pos = [], start
-            i = 0
+            out, pos = "", start
             inside = [e for e in live if start <= e.start and e.end <= end]
-            if skip is not None:
-                inside = inside[inside.index(skip) + 1:] if skip in inside else inside
-            while i < len(inside):
-                e = inside[i]
-                if e.start < pos:
-                    i += 1
-                    continue
-                out.append(self.text[pos:e.start])
-                out.append(f"\x01{e.numbers[0]}\x02")
-                out.append(e.render(e, lambda a, b, e=e: generate(a, b, e)))
-                out.append(f"\x03{e.numbers[0]}\x02")
-                pos = max(e.end, pos)
-                i += 1
-            out.append(self.text[pos:end])
-            return "".join(out)
+            if skip in inside:
+                inside = inside[inside.index(skip) + 1:]
+            for e in inside:
+                if e.start >= pos:
+                    text = e.render(e, lambda a, b, e=e: generate(a, b, e))
+                    out += f"{self.text[pos:e.start]}\x01{e.numbers[0]}\x02{text}\x03"
+                    pos = e.end
+            return out + self.text[pos:end]
 
-        marked = generate(0, len(self.text))
-        out, offset = [], 0
-        for piece in re.split(r"([\x01\x03]\d+\x02)", marked):
+        text, spans, opened = "", {}, []
+        for piece in re.split(r"(\x01\d+\x02|\x03)", generate(0, len(self.text))):
             if piece[:1] == "\x01":
-                marks.setdefault(int(piece[1:-1]), []).append([offset, None])
-            elif piece[:1] == "\x03":
-                next(s for s in reversed(marks[int(piece[1:-1])]) if s[1] is None)[1] = offset
+                opened.append((int(piece[1:-1]), len(text)))
+            elif piece == "\x03":
+                number, start = opened.pop()
+                spans.setdefault(number, []).append((start, len(text)))
             else:
-                out.append(piece)
-                offset += len(piece)
-        text = "".join(out)
+                text += piece
         include = "#include <linux/mutant.h>\n"
-        at = max((m.end() for m in re.finditer(r"^#include.*\n", text, re.M) if m.start() < spans_start(marks, text)), default=0)
+        first = min((a for s in spans.values() for a, _ in s), default=len(text))
+        at = max((m.end() for m in re.finditer(r"^#include.*\n", text, re.M) if m.start() < first), default=0)
         text = text[:at] + include + text[at:]
         name = os.path.join(tree, self.path)
         with open(name) as f:
@@ -329,24 +314,18 @@ class Source:
         if not same:
             with open(name, "w") as f:
                 f.write(text)
-        return {n: [(a + len(include), b + len(include)) for a, b in spans] for n, spans in marks.items()}
-
-
-def spans_start(marks, text):
-    return min((a for spans in marks.values() for a, _ in spans), default=len(text))
+        return {n: [(a + len(include), b + len(include)) for a, b in s] for n, s in spans.items()}
 
 
 def drop(listing, messages):
     """Add the innermost mutant at each place that the compiler names to LIST.drop."""
-    tree, spans = None, {}
+    spans = {}
     with open(listing + ".spans") as f:
         tree = f.readline().strip()
         for line in f:
             path, numbers, *where = line.rstrip("\n").split("\t")
             numbers = [int(n) for n in numbers.split(",")]
-            for w in where:
-                a, b = map(int, w.split("-"))
-                spans.setdefault(path, []).append((a, b, numbers))
+            spans.setdefault(path, []).extend((*map(int, w.split("-")), numbers) for w in where)
     new, unplaced, texts = set(), set(), {}
     with open(messages, errors="replace") as f:
         for line in f:
@@ -355,16 +334,13 @@ def drop(listing, messages):
                 continue
             path = next((p for p in spans if m[1].endswith(p)), None)
             if path is None or (m[4] == "note" and "expansion" not in m[5]):
-                if m[4] == "error" and path is None:
+                if m[4] == "error":
                     unplaced.add(line.strip())
                 continue
             if path not in texts:
                 with open(os.path.join(tree, path)) as src:
                     text = src.read()
-                starts = [0]
-                for t in text.splitlines(True):
-                    starts.append(starts[-1] + len(t))
-                texts[path] = text, starts
+                texts[path] = text, line_starts(text)
             text, starts = texts[path]
             row, column = int(m[2]) - 1, int(m[3]) - 1
             # The compiler advances to multiples of eight at a tab.
