@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2100
 karch=powerpc
+debian=ppc64el
 cross=powerpc64le-linux-gnu-
 target=vmlinux
 image=vmlinux

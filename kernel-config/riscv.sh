@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2100
 karch=riscv
+debian=riscv64
 cross=riscv64-linux-gnu-
 target=Image
 image=arch/riscv/boot/Image

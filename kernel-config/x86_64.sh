@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2100
 karch=x86_64
+debian=amd64
 cross=x86_64-linux-gnu-
 target=bzImage
 image=arch/x86/boot/bzImage
