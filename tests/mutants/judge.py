@@ -104,19 +104,16 @@ class Judge:
         return self.keep(key, verdict)
 
     def run(self, args, qemu=()):
-        log, ended = boot(self.arch, self.out, 60 + 3 * self.seconds, *args, qemu=qemu)
-        verdict = self.read(log, ended)
-        if verdict == "does not end":
-            # Not because the host was busy.
-            log, ended = boot(self.arch, self.out, 120 + 6 * self.seconds, *args, qemu=qemu)
+        # Once more if it does not end: the host may be busy.
+        for patience in 1, 2:
+            log, ended = boot(self.arch, self.out, patience * (60 + 3 * self.seconds), *args, qemu=qemu)
             verdict = self.read(log, ended)
+            if verdict != "does not end":
+                break
         return log, verdict
 
     def read(self, log, ended):
-        m = re.search(r"mutant: caught by (\S+)", log)
-        if m:
-            return m[1]
-        m = re.search(r"^ *not ok \d+ (\S+)", log, re.M)
+        m = re.search(r"mutant: caught by (\S+)", log) or re.search(r"^ *not ok \d+ (\S+)", log, re.M)
         if m:
             return m[1]
         bad = complaints(log)
