@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Each verb is a script of the same name in scripts/ or tests/.
+# Each verb is a script of the same name in scripts/ or tests/; mbox is one of export.
 #
 #   ARCH=<name>|all	which architecture, see kernel-config/*.sh
 #   LINUX=<dir>	use this kernel source instead of fetching one
@@ -83,7 +83,7 @@ matrix:			## build, and boot, many configurations and two compilers (resumes; C=
 	@set -f; tests/matrix/run $(C)
 
 mbox:			## write the series as mails: build/text-poke.mbox, and its postings: build/posting-*.mbox
-	@scripts/mbox
+	@scripts/export --mbox
 
 models:			## models of the protocols and of the allocator, their mutants (M="<model> ...")
 	@tests/models/run $(M)
