@@ -217,7 +217,6 @@ boot() {
 	local out=$1 arch=$2 seconds=$3
 	shift 3
 	# A machine that is stuck may not heed the first signal.
-	# shellcheck disable=SC2086
 	timeout --foreground -k 5 "$seconds" "$top/scripts/qemu" "$arch" "$out" "kunit.enable=1 kunit_shutdown=reboot $*" \
 		-serial stdio ${BOOT_ARGS:-} </dev/null
 }
