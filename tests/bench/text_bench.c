@@ -299,7 +299,12 @@ static void *own_alloc(size_t size)
 
 static int own_write(void *p, size_t size)
 {
+#ifdef CONFIG_S390
+	s390_kernel_write(p, code, size);
+	return 0;
+#else
 	return IS_ERR_OR_NULL(bpf_arch_text_copy(p, code, size)) ? -EIO : 0;
+#endif
 }
 
 #define own_free(p, size)		bpf_prog_pack_free(p, size)
@@ -768,6 +773,8 @@ static void bench_struct_ops(unsigned int maps)
 
 #if defined(CONFIG_PPC)
 #define RET "blr"
+#elif defined(CONFIG_S390)
+#define RET "br	%r14"
 #else
 #define RET "ret"
 #endif
