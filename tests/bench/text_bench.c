@@ -487,7 +487,8 @@ static void bench_pressure(unsigned int n)
  * a timer is at worst, as its phase moves over the work. A timer that expires in the
  * stretch waits for its end. What the interrupt itself takes is what it is late with
  * nothing done, and is subtracted. The tick, soft interrupts and other tasks have
- * stretches of their own: what comes soon after one of them does not count.
+ * stretches of their own: what comes soon after one of them does not count, and the
+ * work has its longest stretch in each of several rounds.
  */
 static struct hrtimer late_timer;
 static struct task_struct *late_task;
@@ -519,15 +520,13 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 	return HRTIMER_RESTART;
 }
 
-/* Returns whether it can be measured. Without a write, the stretches of others are left. */
-static bool bench_irqs_off(void *p, size_t len)
+static u64 irqs_off_round(void *p, size_t len)
 {
 	u64 start = ktime_get_ns();
 
-	late_task = current;
-	late_nr = late_counted = 0;
 	late_least = U64_MAX;
 	late_most = 0;
+	late_counted = 0;
 	hrtimer_setup(&late_timer, late_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
 	hrtimer_start(&late_timer, 10007, HRTIMER_MODE_REL_PINNED_HARD);
 	/* A long write may have one stretch: enough of them. */
@@ -541,10 +540,24 @@ static bool bench_irqs_off(void *p, size_t len)
 
 	if (!len)
 		late_entry = late_least;
-	late_most = max(late_most, late_entry) - late_entry;
-	if (failed(!late_counted || (!len && late_most > 1000), "interrupts off"))
+
+	return max(late_most, late_entry) - late_entry;
+}
+
+/* Returns whether it can be measured. Without a write, the stretches of others are left. */
+static bool bench_irqs_off(void *p, size_t len)
+{
+	u64 longest = U64_MAX, round;
+
+	late_task = current;
+	for (int i = 0; i < 3; i++) {
+		round = irqs_off_round(p, len);
+		if (late_counted)
+			longest = min(longest, round);
+	}
+	if (failed(longest > (len ? S64_MAX : 1000), "interrupts off"))
 		return false;
-	result(late_most, 1, "write %zu bytes: longest stretch with interrupts off", len);
+	result(longest, 1, "write %zu bytes: longest stretch with interrupts off", len);
 	return true;
 }
 
