@@ -584,16 +584,17 @@ static void bench_writes(void)
 #ifdef TEXT_BENCH_SHARED
 	/* What a write consists of besides the copy. */
 	struct page **pages;
-	size_t len = 64;
+	size_t len __maybe_unused = 64;
 
 	result(TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex)), OPS,
 	       "part of a write: text_mutex: instructions");
 	result(TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages)), OPS,
 	       "part of a write: the check: instructions");
+#ifdef __HAVE_ARCH_MEMCMP
 	/* Elsewhere it is no memcmp(). */
-	if (IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
-		result(TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len)), OPS,
-		       "part of a write: the comparison, 64 bytes: instructions");
+	result(TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len)), OPS,
+	       "part of a write: the comparison, 64 bytes: instructions");
+#endif
 	result(TIMED(OPS, text_poke_sync()), OPS,
 	       "part of a write on arm64 and riscv: text_poke_sync(): instructions");
 #endif

@@ -169,8 +169,6 @@ static void bitmap_clear(unsigned long *m, unsigned int i, unsigned int n)
 	for (; n; n--, i++)
 		clear_bit(i, m);
 }
-#define for_each_clear_bitrange_from(b, e, m, n) \
-	for (; (b) = find_next_zero_bit(m, n, b), (e) = find_next_bit(m, n, (b) + 1), (b) < (n); (b) = (e) + 1)
 
 /* Lists. */
 struct list_head { struct list_head *next, *prev; };
