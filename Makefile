@@ -36,7 +36,7 @@ help:			## this list
 kunit:			## build, boot with 4 CPUs under QEMU, run the KUnit suites (ARCH=...)
 	@scripts/kunit $(ARCH)
 
-check:			## everything that CI runs, on all architectures
+check:			## everything that CI runs, on x86_64, arm64, riscv and powerpc
 	@scripts/check
 
 tree:			## the patched kernel as a git tree in build/linux
@@ -97,7 +97,7 @@ ours = out=$${TEXT_POKE_BUILD:-build}; [ ! -e "$$out" ] || [ "$$out" = build ] |
 
 clean:			## remove everything built, keep everything fetched
 	@$(ours); [ ! -e "$$out" ] || find "$$out/" -mindepth 1 -maxdepth 1 ! -name cache ! -name 'qemu-*' ! -name 'busybox-*' \
-		! -name tree.lock -exec rm -rf {} +
+		! -name pahole ! -name tree.lock -exec rm -rf {} +
 
 distclean:		## remove everything that is not in the repository
 	@$(ours); rm -rf "$$out"

@@ -5,7 +5,7 @@ set -euo pipefail
 trap 'exit 130' INT TERM
 
 # A user's environment and configuration must not change results.
-unset CDPATH CROSS_COMPILE KBUILD_OUTPUT
+unset CDPATH CROSS_COMPILE KBUILD_OUTPUT LLVM KCFLAGS MAKEFLAGS
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_PREFIX
 unset GIT_CONFIG_PARAMETERS GIT_TEMPLATE_DIR GIT_DIFF_OPTS GIT_EXTERNAL_DIFF
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -72,7 +72,7 @@ stage() {
 
 # arch_vars ARCH: the variables of kernel-config/ARCH.sh.
 arch_vars() {
-	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1': one of $(all_arches) or all"
+	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1', see kernel-config/*.sh"
 	cross='' llvm='' target=vmlinux image='' console='' qemu='' machine=() packages='' qemu_package=''
 	accel=tcg,thread=multi has_hooks=1 full='' kunit='' no_icount='' fragments_of=$1 debian=$1
 	# shellcheck disable=SC2317
@@ -202,7 +202,7 @@ configure() {
 	local src=$1 out=$2
 	shift 2
 	mkdir -p "$out"
-	merge_fragments "$@" >"$out/wanted.new"
+	merge_fragments "$@" >"$out/wanted.new" || return 1
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/wanted.new" "$out/wanted"; then
 		cp "$out/wanted.new" "$out/.config"
 		KCONFIG_ALLCONFIG=$out/wanted.new mk "$src" "$out" "${CONFIGURE:-olddefconfig}" || return 1

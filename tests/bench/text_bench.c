@@ -212,15 +212,15 @@ static long busy_ns(void)
 	return ns;
 }
 
-/* What is done between start and end. */
-struct usage {
+/* What was there when usage_start() was called. */
+static struct {
 	long held, mem, busy, counts[NR_KINDS];
-};
+} at_start;
 /* What end costs itself. */
 static long usage_busy;
 static bool perf_listens;
 
-static void usage_start(struct usage *u)
+static void usage_start(void)
 {
 	settle();
 	/* Where memory is measured nothing may be kept. */
@@ -228,18 +228,17 @@ static void usage_start(struct usage *u)
 		drop_slab();
 		settle();
 	}
-	u->held = executable_bytes();
-	u->mem = free_bytes() + rox_free_bytes();
+	at_start.held = executable_bytes();
+	at_start.mem = free_bytes() + rox_free_bytes();
 	for (int k = 0; k < NR_KINDS; k++)
-		u->counts[k] = atomic_long_read(&hits[k]);
-	u->busy = busy_ns();
+		at_start.counts[k] = atomic_long_read(&hits[k]);
+	at_start.busy = busy_ns();
 }
 
 #define NO_MEMORY	(-1)
 
 /* @n times; @data bytes of vmalloc memory are no code. A few say nothing about time. */
-static __printf(4, 5) void usage_end(struct usage *u, unsigned int n, long data,
-				     const char *fmt, ...)
+static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt, ...)
 {
 	char name[96];
 	va_list args;
@@ -250,18 +249,20 @@ static __printf(4, 5) void usage_end(struct usage *u, unsigned int n, long data,
 	settle();
 	if (one_cpu) {
 		if (n >= 10)
-			result(busy_ns() - u->busy - usage_busy, n, "%s: instructions", name);
+			result(busy_ns() - at_start.busy - usage_busy, n, "%s: instructions", name);
 		if (data >= 0) {
-			result(executable_bytes() - u->held - data, n,
+			result(executable_bytes() - at_start.held - data, n,
 			       "%s: bytes of executable memory", name);
-			result(u->mem - free_bytes() - rox_free_bytes(), n, "%s: bytes in all", name);
+			result(at_start.mem - free_bytes() - rox_free_bytes(), n,
+			       "%s: bytes in all", name);
 		}
 		return;
 	}
 	known[RECORD_BYTES] = known[RECORDS];
 	for (int k = 0; k < NR_KINDS; k++) {
 		if (known[k] && perf_listens == (k >= RECORDS))
-			result(atomic_long_read(&hits[k]) - u->counts[k], n, "%s: %s", name, kinds[k]);
+			result(atomic_long_read(&hits[k]) - at_start.counts[k], n,
+			       "%s: %s", name, kinds[k]);
 	}
 }
 
@@ -373,33 +374,32 @@ static void bench(size_t size, unsigned int n)
 {
 	const char *what = size == MIXED ? "of mixed sizes" : "of 64 bytes";
 	unsigned int done, ops = max(10 * OPS, n / 10);
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	done = fill(n, size, n <= 10000);
-	usage_end(&u, n, 0, "%u objects %s", n, what);
+	usage_end(n, 0, "%u objects %s", n, what);
 	if (done < n || n < 1000)
 		goto out;
 
 	/* Holes of all sizes. */
 	if (size == MIXED) {
-		usage_start(&u);
+		usage_start();
 		for (unsigned int i = 0; i < n; i++) {
 			if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), false))
 				goto out;
 			if (i % 1000 == 0)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
-		usage_end(&u, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what);
+		usage_end(n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what);
 	}
 
 	/* The live ones stay as many. */
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < ops; i++) {
 		if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), true))
 			break;
 	}
-	usage_end(&u, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what);
+	usage_end(ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what);
 out:
 	free_all(done);
 }
@@ -409,10 +409,9 @@ static void bench_churn(unsigned int kb)
 {
 	unsigned int n = kb * 1000 / 1152;
 	unsigned long freed = 0;
-	struct usage u;
 
 	fill(n, PROGRAM, false);
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < 10 * OPS; i++) {
 		unsigned int at = i * 7919 % n;
 
@@ -423,7 +422,7 @@ static void bench_churn(unsigned int kb)
 		if (i % 100 == 99)
 			schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 	}
-	usage_end(&u, freed / SZ_64K, NO_MEMORY, "64 KiB of programs freed and used again, %u KB live", kb);
+	usage_end(freed / SZ_64K, NO_MEMORY, "64 KiB of programs freed and used again, %u KB live", kb);
 	free_all(n);
 }
 
@@ -431,14 +430,13 @@ static void bench_churn(unsigned int kb)
 static void bench_rounds(void)
 {
 	const unsigned int baseline = 50 * 1000 / 1152, all = 250 * 1000 / 1152;
-	struct usage u;
 
 	fill(all, PROGRAM, false);
 	for (int round = 0; round <= 100; round++) {
 		if (round == 1) {
 			/* What earlier rows have left goes back meanwhile. */
 			schedule_timeout_uninterruptible(12 * HZ);
-			usage_start(&u);
+			usage_start();
 		}
 		for (int i = baseline; i < all; i++)
 			own_free(live[i], sizes[i]);
@@ -448,7 +446,7 @@ static void bench_rounds(void)
 			failed(!live[i] || own_write(live[i], sizes[i]), "rounds");
 		}
 	}
-	usage_end(&u, 100, NO_MEMORY, "load and unload 200 KB of programs once more");
+	usage_end(100, NO_MEMORY, "load and unload 200 KB of programs once more");
 	free_all(all);
 }
 
@@ -661,10 +659,9 @@ static struct bpf_prog *bpf_load_subprograms(unsigned int n)
 static void bench_bpf(unsigned int n, unsigned int subprograms)
 {
 	const char *with = subprograms ? " with 8 subprograms" : "";
-	struct usage u;
 	long data = 0;
 
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < n; i++) {
 		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
 						      bpf_load_size(field_size(i));
@@ -676,12 +673,12 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 			data += prog->pages * PAGE_SIZE;
 		live[i] = prog;
 	}
-	usage_end(&u, n, data, "load %u BPF programs%s", n, with);
+	usage_end(n, data, "load %u BPF programs%s", n, with);
 
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < n; i++)
 		bpf_prog_put(live[i]);
-	usage_end(&u, n, NO_MEMORY, "unload %u BPF programs%s", n, with);
+	usage_end(n, NO_MEMORY, "unload %u BPF programs%s", n, with);
 }
 
 static void bpf_fill(void *p, unsigned int size)
@@ -703,11 +700,10 @@ static void bench_bpf_memory(unsigned int size)
 {
 	struct bpf_prog *prog = bpf_load_size(64);
 	struct bpf_binary_header *ro;
-	struct usage u;
 
 	if (failed(!prog, "programs"))
 		return;
-	usage_start(&u);
+	usage_start();
 	for (int i = 0; i < OPS; i++) {
 		ro = bpf_memory(prog, size);
 		/* On s390 the base cannot write to such memory. */
@@ -715,7 +711,7 @@ static void bench_bpf_memory(unsigned int size)
 			goto out;
 		bpf_jit_binary_pack_free(ro, NULL);
 	}
-	usage_end(&u, OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size);
+	usage_end(OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size);
 out:
 	bpf_prog_put(prog);
 }
@@ -724,15 +720,14 @@ static void bench_trampolines(unsigned int n)
 {
 	const unsigned int size = 300;
 	bool bad = false;
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < n; i++) {
 		live[i] = image_alloc(size);
 		bad |= IS_ERR_OR_NULL(live[i]) || own_write(live[i], size) ||
 		       image_protect(live[i], size);
 	}
-	usage_end(&u, n, 0, "memory of %u BPF trampolines: allocate + write", n);
+	usage_end(n, 0, "memory of %u BPF trampolines: allocate + write", n);
 	if (failed(bad, "trampolines"))
 		return;
 	while (n--)
@@ -753,12 +748,11 @@ static void bench_struct_ops(unsigned int maps)
 	struct bpf_prog *prog = bpf_load_size(64);
 	unsigned int n = 0, bytes = 0;
 	bool bad = !tnodes || !link || !prog;
-	struct usage u;
 
 	if (failed(bad, "struct_ops"))
 		return;
 	bpf_tramp_link_init(link, BPF_LINK_TYPE_STRUCT_OPS, &bpf_struct_ops_link_lops, prog, 0, 0);
-	usage_start(&u);
+	usage_start();
 	for (int m = 0; m < maps; m++) {
 		DEFINE_TEXT_POKE_BATCH(batch);
 		void *image = NULL, *before;
@@ -779,7 +773,7 @@ static void bench_struct_ops(unsigned int maps)
 			bytes += sizes[first++];
 		}
 	}
-	usage_end(&u, maps, NO_MEMORY, "a map of struct_ops with 16 members");
+	usage_end(maps, NO_MEMORY, "a map of struct_ops with 16 members");
 	if (one_cpu)
 		result(bytes, maps, "a map of struct_ops with 16 members: bytes of images");
 	failed(bad, "struct_ops");
@@ -792,7 +786,7 @@ static void bench_struct_ops(unsigned int maps)
 #if defined(CONFIG_PPC)
 #define RET "blr"
 #elif defined(CONFIG_S390)
-#define RET "br	%r14"
+#define RET "br	%r14\n	nopr	%r7"	/* as long as its nop */
 #else
 #define RET "ret"
 #endif
@@ -905,13 +899,16 @@ static void kprobes_unregister(unsigned int n)
 static void bench_kprobes(unsigned int n)
 {
 	unsigned int done, yes = 0;
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	done = kprobes_register(n);
-	usage_end(&u, n, 0, "register %u kprobes", n);
+	if (done < n) {
+		kprobes_unregister(done);
+		return;
+	}
+	usage_end(n, 0, "register %u kprobes", n);
 
-	if (one_cpu && done == n) {
+	if (one_cpu) {
 		result(TIMED(10 * OPS, yes += kernel_text_address(slot_of(&many_probes[i_ * 7919 % n]))),
 		       10 * OPS, "kernel_text_address() of a slot, %u kprobes: instructions", n);
 		failed(yes != 10 * OPS, "kernel_text_address()");
@@ -919,9 +916,9 @@ static void bench_kprobes(unsigned int n)
 		read_kallsyms(2, n);
 	}
 
-	usage_start(&u);
-	kprobes_unregister(done);
-	usage_end(&u, n, NO_MEMORY, "unregister %u kprobes", n);
+	usage_start();
+	kprobes_unregister(n);
+	usage_end(n, NO_MEMORY, "unregister %u kprobes", n);
 }
 
 static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
@@ -967,6 +964,8 @@ static void toggle_branches(void)
 /* --- what maps code ----------------------------------------------------------- */
 
 #define MISS_CALLS	20000
+/* The first level for instructions of Arm's Neoverse N1. */
+#define TLB_ENTRIES	48
 
 /* How many bytes the entry of @addr maps, or a run of entries with the contiguous bit. */
 static unsigned long entry_size(unsigned long addr, bool *present)
@@ -1031,9 +1030,9 @@ static unsigned long code_entries(unsigned int n)
  * first byte to their last one, in random order. If @hot, a tenth of them runs in nine
  * cases of ten.
  */
-static unsigned long tlb_misses(unsigned int n, unsigned int entries, bool hot)
+static unsigned long tlb_misses(unsigned int n, bool hot)
 {
-	unsigned long tlb[64] = { }, addr, entry, size, misses = 0;
+	unsigned long tlb[TLB_ENTRIES] = { }, addr, entry, size, misses = 0;
 	unsigned int prog, i;
 	bool present;
 
@@ -1045,7 +1044,7 @@ static unsigned long tlb_misses(unsigned int n, unsigned int entries, bool hot)
 		     addr = entry + size) {
 			size = entry_size(addr, &present);
 			entry = ALIGN_DOWN(addr, size);
-			for (i = 0; i < entries - 1 && tlb[i] != entry; i++)
+			for (i = 0; i < TLB_ENTRIES - 1 && tlb[i] != entry; i++)
 				;
 			misses += tlb[i] != entry;
 			memmove(&tlb[1], &tlb[0], i * sizeof(*tlb));
@@ -1058,12 +1057,9 @@ static unsigned long tlb_misses(unsigned int n, unsigned int entries, bool hot)
 
 static void bench_mapping(unsigned int n, const char *what, bool probes)
 {
-	/* The first level for instructions of SiFive's U74, and of Arm's Neoverse N1. */
-	static const unsigned int entries_of[] = { 40, 48 };
 	static unsigned long entries;
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	/* What is split stays split, so this has to come before everything else. */
 	entries = entries ?: direct_map_entries();
 	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
@@ -1074,11 +1070,11 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 	result(code_entries(n), 1, "memory of %u %s: entries that map it", n, what);
 	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
 	       n, what);
-	usage_end(&u, n, 0, "memory of %u %s", n, what);
-	for (int i = 0; i < 2 * ARRAY_SIZE(entries_of) && n == 1000; i++)
-		result(tlb_misses(n, entries_of[i / 2], i % 2), MISS_CALLS,
+	usage_end(n, 0, "memory of %u %s", n, what);
+	for (int hot = 0; hot < 2 && n == 1000; hot++)
+		result(tlb_misses(n, hot), MISS_CALLS,
 		       "run %u programs%s: misses of a TLB of %u entries, each run", n,
-		       i % 2 ? ", a tenth of them often" : "", entries_of[i / 2]);
+		       hot ? ", a tenth of them often" : "", TLB_ENTRIES);
 	if (probes)
 		kprobes_unregister(n);
 	else
@@ -1259,9 +1255,8 @@ static noinline void traced(void)
 static void bench_ftrace(unsigned int n)
 {
 	struct ftrace_ops *all = kvcalloc(n, sizeof(*all), GFP_KERNEL);
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < n; i++) {
 		all[i].func = trace_hit;
 		all[i].flags = FTRACE_OPS_FL_DYNAMIC;
@@ -1270,12 +1265,12 @@ static void bench_ftrace(unsigned int n)
 			return;
 	}
 	traced();
-	usage_end(&u, n, 0, "register %u ftrace_ops", n);
+	usage_end(n, 0, "register %u ftrace_ops", n);
 
-	usage_start(&u);
+	usage_start();
 	for (unsigned int i = 0; i < n; i++)
 		unregister_ftrace_function(&all[i]);
-	usage_end(&u, n, NO_MEMORY, "unregister %u ftrace_ops", n);
+	usage_end(n, NO_MEMORY, "unregister %u ftrace_ops", n);
 	kvfree(all);
 }
 
@@ -1283,9 +1278,8 @@ static void bench_ftrace(unsigned int n)
 static void bench_ftrace_trampoline(void)
 {
 	static struct ftrace_ops ops = { .func = trace_hit };
-	struct usage u;
 
-	usage_start(&u);
+	usage_start();
 	for (int i = 0; i < OPS; i++) {
 		ops.flags = FTRACE_OPS_FL_DYNAMIC;
 		arch_ftrace_update_trampoline(&ops);
@@ -1293,7 +1287,7 @@ static void bench_ftrace_trampoline(void)
 			return;
 		arch_ftrace_trampoline_free(&ops);
 	}
-	usage_end(&u, OPS, NO_MEMORY, "make and free a trampoline of ftrace");
+	usage_end(OPS, NO_MEMORY, "make and free a trampoline of ftrace");
 }
 
 DECLARE_BPF_DISPATCHER(text_bench)
@@ -1302,19 +1296,18 @@ DEFINE_BPF_DISPATCHER(text_bench)
 static void bench_dispatcher(void)
 {
 	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
-	struct usage u;
 
 	for (int i = 0; i < BPF_DISPATCHER_MAX; i++) {
 		live[i] = bpf_load_size(64);
 		if (failed(!live[i], "dispatcher"))
 			return;
 	}
-	usage_start(&u);
+	usage_start();
 	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
 		bpf_dispatcher_change_prog(d, NULL, live[i]);
 	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
 		bpf_dispatcher_change_prog(d, live[i], NULL);
-	usage_end(&u, 2 * BPF_DISPATCHER_MAX, NO_MEMORY, "update a dispatcher");
+	usage_end(2 * BPF_DISPATCHER_MAX, NO_MEMORY, "update a dispatcher");
 	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
 		bpf_prog_put(live[i]);
 }
@@ -1373,7 +1366,6 @@ static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000, MANY };
 	unsigned int nr = quick ? 4 : ARRAY_SIZE(counts);
-	struct usage u;
 
 	pr_info("bench: cpus %u\n", num_online_cpus());
 	if (!strcmp(only, "nothing"))
@@ -1392,9 +1384,9 @@ static int __init text_bench(void)
 	/* Probes would be counted as instructions. */
 	if (!one_cpu)
 		counters_start();
-	usage_start(&u);
+	usage_start();
 	settle();
-	usage_busy = busy_ns() - u.busy;
+	usage_busy = busy_ns() - at_start.busy;
 
 	for (int c = 0; c < 4 && wanted("mapping") && one_cpu; c++)
 		bench_mapping(counts[c], "programs", false);
@@ -1419,8 +1411,11 @@ static int __init text_bench(void)
 		if (counts[c] >= 1000 && (SERIES || counts[c] <= 10000))
 			bench(MIXED, counts[c]);
 	}
-	if (wanted("objects") && one_cpu)
+	if (wanted("objects") && one_cpu) {
+		/* What these rows have left goes back meanwhile. */
+		schedule_timeout_uninterruptible(60 * HZ);
 		bench_pressure(quick ? 1000 : 20000);
+	}
 	if (wanted("patching") && one_cpu) {
 		bench_tracer();
 		result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");

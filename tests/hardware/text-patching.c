@@ -467,32 +467,16 @@ static void set_up(void)
 		give_up("the kernel cannot synchronise all CPUs for a program");
 }
 
-static int usage(const char *name)
-{
-	fprintf(stderr, "usage: %s [-t SECONDS] [-o FILE]\n", name);
-	return 2;
-}
-
 int main(int argc, char **argv)
 {
-	const char *name = "text-patching-" ARCH ".txt";
-	double seconds = 60, jobs = 0;
-	int nr_places = 0, option;
-	char *rest;
+	const char *name = argc > 2 ? argv[2] : "text-patching-" ARCH ".txt";
+	double seconds = argc > 1 ? strtod(argv[1], NULL) : 60, jobs = 0;
+	int nr_places = 0, contradicted;
 
-	while ((option = getopt(argc, argv, "t:o:")) != -1) {
-		if (option == 't') {
-			seconds = strtod(optarg, &rest);
-			if (*rest || rest == optarg || !(seconds > 0 && seconds < 1e7))
-				return usage(argv[0]);
-		} else if (option == 'o') {
-			name = optarg;
-		} else {
-			return usage(argv[0]);
-		}
+	if (argc > 3 || !(seconds > 0 && seconds < 1e7)) {
+		fprintf(stderr, "usage: %s [SECONDS [FILE]]\n", argv[0]);
+		return 2;
 	}
-	if (optind != argc)
-		return usage(argv[0]);
 	set_up();
 	find_places();
 	out = fopen(name, "w");
@@ -517,11 +501,11 @@ int main(int argc, char **argv)
 				print_row(&rows[nr_rows - 1]);
 			}
 	print_load("load at the end");
-	option = print_verdicts();
+	contradicted = print_verdicts();
 	if (fclose(out)) {
 		perror(name);
 		return 3;
 	}
 	fprintf(stderr, "written to %s\n", name);
-	return option;
+	return contradicted;
 }

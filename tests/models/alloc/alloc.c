@@ -47,8 +47,8 @@
 // mutant recent-not-forgotten: s/block_set_recent(block, 0, 0);/;/
 // mutant recent-too-long: s/block_set_recent(block, i, nr)/block_set_recent(block, i, nr + 1)/
 // mutant metadata-failure-leaks: /if (!block) {/,/}/s/execmem_free_traps(p);//
-// mutant forgotten-found: /xa_cmpxchg(&execmem_blocks/,/GFP_KERNEL/d
-// mutant empty-not-counted: /block->pool->empty += block_size(block);/d
+// mutant forgotten-found: s/xa_erase(&execmem_blocks.*/;/
+// mutant empty-not-counted: /WRITE_ONCE(block->pool->empty, block->pool->empty + /d
 #include "kernel.h"
 #include "execmem_text.c"
 

@@ -273,8 +273,7 @@ static void **xa_slot(void **xa, unsigned long i)
 }
 #define xa_load(xa, i)		(*xa_slot(*(xa), i))
 #define xa_store(xa, i, p, f)	(*xa_slot(*(xa), i) = (p), NULL)
-#define xa_cmpxchg(xa, i, old, new, f) \
-	({ if (*xa_slot(*(xa), i) == (old)) *xa_slot(*(xa), i) = (new); })
+#define xa_erase(xa, i)		(*xa_slot(*(xa), i) = NULL)
 #define xa_err(p)		((void)(p), 0)
 /* For kallsyms, which the model leaves out. */
 #define XA_PRESENT		0
@@ -286,7 +285,6 @@ struct delayed_work { struct work_struct work; bool queued; void (*fn)(struct wo
 static unsigned long jiffies;
 #define HZ			100
 #define msecs_to_jiffies(n)	(n)
-#define time_before(a, b)	((long)((a) - (b)) < 0)
 #define INIT_DELAYED_WORK(w, f)	((w)->queued = false, (w)->fn = (f))
 #define to_delayed_work(w)	container_of(w, struct delayed_work, work)
 #define queue_delayed_work(q, w, d) ((w)->queued = true)
@@ -317,6 +315,7 @@ static void kvfree(void *p)
 }
 #define kvfree_rcu_mightsleep(p) kvfree(p)
 #define kmalloc_size_roundup(n)	(n)
+#define struct_size(p, m, n)	(sizeof(*(p)) + (n) * sizeof((p)->m[0]))
 
 struct seq_file { int unused; };
 struct shrink_control { int unused; };
