@@ -457,6 +457,8 @@ static void bench_pressure(unsigned int n)
 	long before;
 
 	for (int w = 0; w < ARRAY_SIZE(when); w++) {
+		/* What earlier rows have left goes back meanwhile. */
+		schedule_timeout_uninterruptible(60 * HZ);
 		settle();
 		before = free_bytes();
 		fill(n, MIXED, false);
@@ -1411,11 +1413,8 @@ static int __init text_bench(void)
 		if (counts[c] >= 1000 && (SERIES || counts[c] <= 10000))
 			bench(MIXED, counts[c]);
 	}
-	if (wanted("objects") && one_cpu) {
-		/* What these rows have left goes back meanwhile. */
-		schedule_timeout_uninterruptible(60 * HZ);
+	if (wanted("objects") && one_cpu)
 		bench_pressure(quick ? 1000 : 20000);
-	}
 	if (wanted("patching") && one_cpu) {
 		bench_tracer();
 		result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
