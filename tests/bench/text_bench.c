@@ -35,11 +35,7 @@
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
-#ifdef TEXT_BENCH_SHARED
-#define SERIES	true
-#else
-#define SERIES	false
-#endif
+#define SERIES	IS_ENABLED(TEXT_BENCH_SHARED)
 #define OPS	200	/* operations that are timed */
 #define CODE	SZ_1M	/* what is written at most */
 #define MANY	1000000	/* objects at most */
@@ -79,13 +75,14 @@ static bool failed(bool it_did, const char *what)
 	return it_did;
 }
 
-#define TIMED(n, what) ({						\
+/* Do something @n times. */
+#define TIMED(n, what, fmt, ...) do {					\
 	u64 start_ = ktime_get_ns();					\
 	for (unsigned int i_ = 0; i_ < (n); i_++) {			\
 		what;							\
 	}								\
-	(long)(ktime_get_ns() - start_);				\
-})
+	result(ktime_get_ns() - start_, n, fmt ": instructions", ##__VA_ARGS__); \
+} while (0)
 
 /* --- what can be counted ------------------------------------------------------ */
 
@@ -342,12 +339,18 @@ static int own_write(void *p, size_t size)
 #define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
 #endif
 
+static bool make(unsigned int at, size_t size, bool write)
+{
+	sizes[at] = size;
+	live[at] = own_alloc(size);
+
+	return !failed(!live[at] || (write && own_write(live[at], size)), "objects");
+}
+
 static unsigned int fill(unsigned int n, size_t size, bool write)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		sizes[i] = size_of(size, i);
-		live[i] = own_alloc(sizes[i]);
-		if (failed(!live[i] || (write && own_write(live[i], sizes[i])), "fill"))
+		if (!make(i, size_of(size, i), write))
 			return i + !!live[i];
 	}
 
@@ -364,10 +367,8 @@ static void free_all(unsigned int n)
 static bool replace(unsigned int at, size_t size, bool write)
 {
 	own_free(live[at], sizes[at]);
-	sizes[at] = size;
-	live[at] = own_alloc(size);
 
-	return !failed(!live[at] || (write && own_write(live[at], size)), "replace");
+	return make(at, size, write);
 }
 
 static void bench(size_t size, unsigned int n)
@@ -441,10 +442,8 @@ static void bench_rounds(void)
 		for (int i = baseline; i < all; i++)
 			own_free(live[i], sizes[i]);
 		schedule_timeout_uninterruptible(msecs_to_jiffies(50));
-		for (int i = baseline; i < all; i++) {
-			live[i] = own_alloc(sizes[i]);
-			failed(!live[i] || own_write(live[i], sizes[i]), "rounds");
-		}
+		for (int i = baseline; i < all; i++)
+			make(i, sizes[i], true);
 	}
 	usage_end(100, NO_MEMORY, "load and unload 200 KB of programs once more");
 	free_all(all);
@@ -572,8 +571,7 @@ static void bench_writes(void)
 	if (failed(bad, "writes"))
 		return;
 	for (int l = 0; l < ARRAY_SIZE(lens); l++)
-		result(TIMED(20, bad |= own_write(at, lens[l])), 20,
-		       "write %zu bytes: instructions", lens[l]);
+		TIMED(20, bad |= own_write(at, lens[l]), "write %zu bytes", lens[l]);
 	/* The optimizer of kprobes may still have stretches of its own. */
 	settle();
 	/* Timers of the highest resolution there is, or it says nothing. */
@@ -586,17 +584,15 @@ static void bench_writes(void)
 	struct page **pages;
 	size_t len __maybe_unused = 64;
 
-	result(TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex)), OPS,
-	       "part of a write: text_mutex: instructions");
-	result(TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages)), OPS,
-	       "part of a write: the check: instructions");
+	TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex),
+	      "part of a write: text_mutex");
+	TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages), "part of a write: the check");
 #ifdef __HAVE_ARCH_MEMCMP
 	/* Elsewhere it is no memcmp(). */
-	result(TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len)), OPS,
-	       "part of a write: the comparison, 64 bytes: instructions");
+	TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len),
+	      "part of a write: the comparison, 64 bytes");
 #endif
-	result(TIMED(OPS, text_poke_sync()), OPS,
-	       "part of a write on arm64 and riscv: text_poke_sync(): instructions");
+	TIMED(OPS, text_poke_sync(), "part of a write on arm64 and riscv: text_poke_sync()");
 #endif
 	failed(bad, "writes");
 	own_free(p, CODE + PAGE_SIZE);
@@ -688,28 +684,20 @@ static void bpf_fill(void *p, unsigned int size)
 	memset(p, 0, size);
 }
 
-static struct bpf_binary_header *bpf_memory(struct bpf_prog *prog, unsigned int size)
-{
-	struct bpf_binary_header *ro, *rw;
-	u8 *image, *rw_image;
-
-	ro = pack_alloc(prog, size - 32, &image, 4, &rw, &rw_image, bpf_fill);
-	return failed(!ro || finalize(ro, rw), "memory of a program") ? NULL : ro;
-}
-
 /* The memory of a program, without the verifier and the JIT, beside another one. */
 static void bench_bpf_memory(unsigned int size)
 {
 	struct bpf_prog *prog = bpf_load_size(64);
-	struct bpf_binary_header *ro;
+	struct bpf_binary_header *ro, *rw;
+	u8 *image, *rw_image;
 
 	if (failed(!prog, "programs"))
 		return;
 	usage_start();
 	for (int i = 0; i < OPS; i++) {
-		ro = bpf_memory(prog, size);
+		ro = pack_alloc(prog, size - 32, &image, 4, &rw, &rw_image, bpf_fill);
 		/* On s390 the base cannot write to such memory. */
-		if (!ro)
+		if (failed(!ro || finalize(ro, rw), "memory of a program"))
 			goto out;
 		bpf_jit_binary_pack_free(ro, NULL);
 	}
@@ -785,28 +773,25 @@ static void bench_struct_ops(unsigned int maps)
 	kfree(tnodes);
 }
 
-#if defined(CONFIG_PPC)
-#define RET "blr"
-#elif defined(CONFIG_S390)
-#define RET "br	%r14\n	nopr	%r7"	/* as long as its nop */
-#else
-#define RET "ret"
-#endif
 /* On arm64 a nop needs no slot. */
-#ifdef CONFIG_ARM64
-#define INSN "add	x0, x0, #1"
+#if defined(CONFIG_ARM64)
+#define INSN		"add	x0, x0, #1"
+#define SLOT_OF(p)	((unsigned long)(p)->ainsn.xol_insn)
+#elif defined(CONFIG_RISCV)
+#define INSN		"nop"
+#define SLOT_OF(p)	((unsigned long)(p)->ainsn.api.insn)
 #else
-#define INSN "nop"
+#define INSN		"nop"
+#define SLOT_OF(p)	((unsigned long)(p)->ainsn.insn)
 #endif
 
-/* Functions of a hundred instructions that can be probed. */
+/* Functions of 101 instructions. The first hundred are probed, and none ever runs. */
 asm(".pushsection .text\n"
     ".macro text_bench_function\n"
     "text_bench_function_\\@:\n"
-    ".rept 100\n"
+    ".rept 101\n"
     "	" INSN "\n"
     ".endr\n"
-    "	" RET "\n"
     ".endm\n"
     ".balign 16\n"
     "text_bench_functions:\n"
@@ -819,17 +804,6 @@ extern const u8 text_bench_functions[];
 static int probe_hit(struct kprobe *p, struct pt_regs *regs)
 {
 	return 0;
-}
-
-static unsigned long slot_of(const struct kprobe *p)
-{
-#if defined(CONFIG_ARM64)
-	return (unsigned long)p->ainsn.xol_insn;
-#elif defined(CONFIG_RISCV)
-	return (unsigned long)p->ainsn.api.insn;
-#else
-	return (unsigned long)p->ainsn.insn;
-#endif
 }
 
 /* Readers take turns, so that they would disturb each other if they could. */
@@ -911,8 +885,8 @@ static void bench_kprobes(unsigned int n)
 	usage_end(n, 0, "register %u kprobes", n);
 
 	if (one_cpu) {
-		result(TIMED(10 * OPS, yes += kernel_text_address(slot_of(&many_probes[i_ * 7919 % n]))),
-		       10 * OPS, "kernel_text_address() of a slot, %u kprobes: instructions", n);
+		TIMED(10 * OPS, yes += kernel_text_address(SLOT_OF(&many_probes[i_ * 7919 % n])),
+		      "kernel_text_address() of a slot, %u kprobes", n);
 		failed(yes != 10 * OPS, "kernel_text_address()");
 		read_kallsyms(1, n);
 		read_kallsyms(2, n);
@@ -933,10 +907,8 @@ static void bench_tracer(void)
 {
 	static struct ftrace_ops everything = { .func = trace_hit };
 
-	result(TIMED(1, failed(register_ftrace_function(&everything), "tracer")), 1,
-	       "trace every function: instructions");
-	result(TIMED(1, unregister_ftrace_function(&everything)), 1,
-	       "stop tracing every function: instructions");
+	TIMED(1, failed(register_ftrace_function(&everything), "tracer"), "trace every function");
+	TIMED(1, unregister_ftrace_function(&everything), "stop tracing every function");
 }
 
 static DEFINE_STATIC_KEY_FALSE(bench_key);
@@ -956,11 +928,13 @@ static noinline int branches(void)
 }
 
 /* A thousand places that one key changes. */
-static void toggle_branches(void)
+static void toggle_branches(bool on)
 {
-	static_branch_enable(&bench_key);
-	failed(branches() != 1000, "jump labels");
-	static_branch_disable(&bench_key);
+	if (on)
+		static_branch_enable(&bench_key);
+	else
+		static_branch_disable(&bench_key);
+	failed(on && branches() != 1000, "jump labels");
 }
 
 /* --- what maps code ----------------------------------------------------------- */
@@ -1066,7 +1040,7 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 	entries = entries ?: direct_map_entries();
 	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
 	for (unsigned int i = 0; probes && i < n; i++) {
-		live[i] = (void *)slot_of(&many_probes[i]);
+		live[i] = (void *)SLOT_OF(&many_probes[i]);
 		sizes[i] = 4;
 	}
 	result(code_entries(n), 1, "memory of %u %s: entries that map it", n, what);
@@ -1097,34 +1071,22 @@ static struct hold {
 	u64 longest, since[16];	/* by task */
 } holds[2];
 
-static struct hold *hold_of(struct ftrace_regs *fregs)
+/* Called by mutex_lock(), where @op has something private, and by mutex_unlock(). */
+static void notrace hold_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
+			     struct ftrace_regs *fregs)
 {
 	unsigned long mutex = ftrace_regs_get_argument(fregs, 0);
 
-	for (int i = 0; i < ARRAY_SIZE(holds); i++) {
-		if (mutex - holds[i].start < holds[i].size)
-			return &holds[i];
+	for (struct hold *h = holds; h < holds + ARRAY_SIZE(holds); h++) {
+		u64 *since = &h->since[current->pid % ARRAY_SIZE(h->since)];
+
+		if (mutex - h->start >= h->size)
+			continue;
+		if (op->private)
+			*since = task_sched_runtime(current);
+		else
+			h->longest = max(h->longest, task_sched_runtime(current) - *since);
 	}
-	return NULL;
-}
-
-static void notrace hold_lock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
-			      struct ftrace_regs *fregs)
-{
-	struct hold *h = hold_of(fregs);
-
-	if (h)
-		h->since[current->pid % ARRAY_SIZE(h->since)] = task_sched_runtime(current);
-}
-
-static void notrace hold_unlock(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
-				struct ftrace_regs *fregs)
-{
-	struct hold *h = hold_of(fregs);
-
-	if (h)
-		h->longest = max(h->longest, task_sched_runtime(current) -
-				 h->since[current->pid % ARRAY_SIZE(h->since)]);
 }
 
 /* Workers hold them too for what was left to them. */
@@ -1170,7 +1132,8 @@ static void hold_frees(unsigned int n)
 
 static void bench_holds(void)
 {
-	static struct ftrace_ops ops[] = { { .func = hold_lock }, { .func = hold_unlock } };
+	static struct ftrace_ops ops[] = { { .func = hold_hit, .private = holds },
+					   { .func = hold_hit } };
 	const unsigned long at[] = { (unsigned long)mutex_lock, (unsigned long)mutex_unlock };
 	void *p = own_alloc(SZ_64K + PAGE_SIZE);
 	int hooks;
@@ -1191,7 +1154,7 @@ static void bench_holds(void)
 	hold_frees(64);
 	if (!quick)
 		hold_frees(100000);
-	HOLD(toggle_branches(), "toggle 1,000 jump labels");
+	HOLD(toggle_branches(true); toggle_branches(false), "toggle 1,000 jump labels");
 	HOLD(kprobes_unregister(kprobes_register(1000)), "register and unregister 1,000 kprobes");
 out:
 	while (hooks--)
@@ -1417,7 +1380,7 @@ static int __init text_bench(void)
 		bench_pressure(quick ? 1000 : 20000);
 	if (wanted("patching") && one_cpu) {
 		bench_tracer();
-		result(TIMED(10, toggle_branches()), 20, "toggle 1,000 jump labels: instructions");
+		TIMED(20, toggle_branches(i_ % 2 == 0), "toggle 1,000 jump labels");
 		bench_holds();
 	}
 	if (wanted("users"))
