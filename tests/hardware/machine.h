@@ -76,39 +76,28 @@ static void print_processor(void)
 	};
 	const char *hypervisor = access("/proc/device-tree/hypervisor", F_OK) ? NULL : "the device tree says so";
 	FILE *f = fopen("/proc/cpuinfo", "r");
-	char *line = NULL, *seen[256];
-	unsigned int nr = 0, i;
-	size_t size = 0;
+	char line[16384], key[64], value[4096], *seen[256];
+	unsigned int nr = 0, i, k;
 
-	while (f && getline(&line, &size, f) > 0) {
-		char *colon = strchr(line, ':'), *key_end = colon;
-
-		if (!colon)
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63[^\t:]%*[\t ]: %4095[^\n]", key, value) != 2)
 			continue;
-		if (!strncmp(line, "flags", 5) && strstr(line, " hypervisor"))
+		if (!strcmp(key, "flags") && strstr(line, " hypervisor"))
 			hypervisor = "flag \"hypervisor\"";
-		while (key_end > line && strchr(" \t", key_end[-1]))
-			key_end--;
-		*key_end = 0;
-		for (i = 0; i < ARRAY_SIZE(keys) && strcmp(line, keys[i]); i++)
+		for (i = 0; i < ARRAY_SIZE(keys) && strcmp(keys[i], key); i++)
 			;
-		if (i == ARRAY_SIZE(keys))
-			continue;
-		*key_end = ' ';
-		for (i = 0; i < nr && strcmp(seen[i], line); i++)
+		for (k = 0; k < nr && strcmp(seen[k], line); k++)
 			;
-		if (i < nr || nr == ARRAY_SIZE(seen))
+		if (i == ARRAY_SIZE(keys) || k < nr || nr == ARRAY_SIZE(seen))
 			continue;
 		seen[nr++] = strdup(line);
-		*key_end = 0;
-		say("%-17s%s", line, colon + 2);
+		printf("%-17s%s\n", key, value);
 	}
-	free(line);
 	if (f)
 		fclose(f);
 	if (!hypervisor && !access("/sys/hypervisor/type", F_OK))
 		hypervisor = "/sys/hypervisor";
-	say("%-17s%s%s\n", "virtual machine", hypervisor ? "yes: " : "no sign of one", hypervisor ? hypervisor : "");
+	printf("%-17s%s%s\n", "virtual machine", hypervisor ? "yes: " : "no sign of one", hypervisor ? hypervisor : "");
 }
 
 /* Other work costs runs: who waits for a CPU executes nothing. */
@@ -117,7 +106,7 @@ static void print_load(const char *when)
 	double load;
 
 	if (getloadavg(&load, 1) == 1)
-		say("%-17s%.1f\n", when, load);
+		printf("%-17s%.1f\n", when, load);
 }
 
 static void print_machine(void)
@@ -128,18 +117,18 @@ static void print_machine(void)
 
 	uname(&u);
 	strftime(day, sizeof(day), "%Y-%m-%d", gmtime(&t));
-	say("What text-patching.rst relies on, tried on a processor (" ARCH ", %s)\n\n", day);
+	printf("What text-patching.rst relies on, tried on a processor (" ARCH ", %s)\n\n", day);
 	print_processor();
-	say("%-17s%s\n%-17s%d\n%-17s%s\n", "kernel", u.release, "CPUs", cpus, "compiler", __VERSION__);
+	printf("%-17s%s\n%-17s%d\n%-17s%s\n", "kernel", u.release, "CPUs", cpus, "compiler", __VERSION__);
 	if (ctr)
-		say("%-17s%#lx (IDC %lu, DIC %lu)\n", "CTR_EL0", ctr, ctr >> 28 & 1, ctr >> 29 & 1);
+		printf("%-17s%#lx (IDC %lu, DIC %lu)\n", "CTR_EL0", ctr, ctr >> 28 & 1, ctr >> 29 & 1);
 	if (hwcap)
-		say("%-17s%#lx\n", "AT_HWCAP", hwcap);
+		printf("%-17s%#lx\n", "AT_HWCAP", hwcap);
 	print_load("load at first");
-	say("%-17s%d\n", "writer on CPU", writer_cpu);
+	printf("%-17s%d\n", "writer on CPU", writer_cpu);
 	for (int p = SIBLING; p <= FAR; p++)
 		if (place_cpu[p] >= 0)
-			say("%-17s%d (%s)\n", "reader on CPU", place_cpu[p], place_name[p]);
+			printf("%-17s%d (%s)\n", "reader on CPU", place_cpu[p], place_name[p]);
 		else
-			say("%-17snone (%s)\n", "reader on CPU", place_name[p]);
+			printf("%-17snone (%s)\n", "reader on CPU", place_name[p]);
 }

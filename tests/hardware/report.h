@@ -5,26 +5,26 @@ static void print_row(const struct row *row)
 {
 	const struct test *t = row->test;
 
-	say("%-15s %-8s ", t->name, place_name[row->place]);
+	printf("%-15s %-8s ", t->name, place_name[row->place]);
 	if (ABSENT(t->skip)) {
-		say("not tried: this processor needs no such step\n");
+		printf("not tried: this processor needs no such step\n");
 		return;
 	}
-	say("%12llu ", row->runs);
+	printf("%12llu ", row->runs);
 	if (IN_FLIGHT(t->how))
-		say("%12llu ", row->in_flight);
+		printf("%12llu ", row->in_flight);
 	else
-		say("%12s ", "-");
-	say("%10llu %10llu %10llu  ", row->n[TRAP], row->n[OLD], row->n[MIXED]);
+		printf("%12s ", "-");
+	printf("%10llu %10llu %10llu  ", row->n[TRAP], row->n[OLD], row->n[MIXED]);
 	if (t->role == CLAIM)
-		say("%s\n", row->bad ? "CONTRADICTED" : row->runs ? "held" : "not tried: no time");
+		printf("%s\n", row->bad ? "CONTRADICTED" : row->runs ? "held" : "not tried: no time");
 	else
-		say("%s\n", row->shown ? "control: shown" : "control: nothing");
+		printf("%s\n", row->shown ? "control: shown" : "control: nothing");
 	if (t->how & TIMING)
-		say("%15s a call takes %.1f ns as before, %.1f ns to another target\n", "", row->here,
+		printf("%15s a call takes %.1f ns as before, %.1f ns to another target\n", "", row->here,
 		    row->elsewhere);
 	if (row->got && !(t->how & TORN))
-		say("%15s returned %#x, not %#x\n", "", row->got, row->wanted);
+		printf("%15s returned %#x, not %#x\n", "", row->got, row->wanted);
 }
 
 /* On x86 there is a sentence about the sibling thread alone. */
@@ -42,7 +42,7 @@ static bool print_verdict(const char *sentence, bool claim)
 	const struct test *last = NULL;
 	bool shown = false;
 
-	say("\n\"%s\"\n    ", sentence);
+	printf("\n\"%s\"\n    ", sentence);
 	for (size_t k = 0; k < ARRAY_SIZE(tests); k++)
 		for (int i = 0; i < nr_rows; i++) {
 			const struct row *row = &rows[i];
@@ -50,9 +50,9 @@ static bool print_verdict(const char *sentence, bool claim)
 			if (row->test != &tests[k] || !row->runs || strcmp(sentence_of(row), sentence))
 				continue;
 			if (row->test != last)
-				say("%s%s", last ? "; " : "", tests[k].name);
+				printf("%s%s", last ? "; " : "", tests[k].name);
 			if (row->place < PLACES)
-				say("%s %s", row->test == last ? "," : "", place_name[row->place]);
+				printf("%s %s", row->test == last ? "," : "", place_name[row->place]);
 			last = row->test;
 			runs += row->runs;
 			bad += row->bad;
@@ -60,15 +60,15 @@ static bool print_verdict(const char *sentence, bool claim)
 			shown |= row->shown;
 		}
 	if (!runs)
-		say("not tried\n");
+		printf("not tried\n");
 	else if (!claim)
-		say(": %s\n", shown ? "shown" : "control showed nothing: this run proves little about it");
+		printf(": %s\n", shown ? "shown" : "control showed nothing: this run proves little about it");
 	else if (bad)
-		say(": CONTRADICTED %llu times in %llu runs\n", bad, runs);
+		printf(": CONTRADICTED %llu times in %llu runs\n", bad, runs);
 	else if (in_flight)
-		say(": not contradicted in %llu runs, %llu of them in flight\n", runs, in_flight);
+		printf(": not contradicted in %llu runs, %llu of them in flight\n", runs, in_flight);
 	else
-		say(": not contradicted in %llu runs\n", runs);
+		printf(": not contradicted in %llu runs\n", runs);
 	return claim && bad;
 }
 
@@ -78,7 +78,7 @@ static int print_verdicts(void)
 	int controls = 0, silent = 0;
 	size_t i, k;
 
-	say("\nSentences of Documentation/core-api/text-patching.rst:\n");
+	printf("\nSentences of Documentation/core-api/text-patching.rst:\n");
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		for (k = 0; k < i && strcmp(tests[i].sentence, tests[k].sentence); k++)
 			;
@@ -87,7 +87,7 @@ static int print_verdicts(void)
 	}
 	if (SNOOP)
 		contradicted |= print_verdict(SNOOP, true);
-	say("\n");
+	printf("\n");
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		bool shown = false, ran = false;
 
@@ -100,12 +100,12 @@ static int print_verdicts(void)
 		controls++;
 		silent += !shown;
 		if (!shown && tests[i].role == MUST) {
-			say("%s: control %s: this run proves little.\n", tests[i].name,
+			printf("%s: control %s: this run proves little.\n", tests[i].name,
 			    ran ? "showed nothing" : "did not run");
 			proves = false;
 		}
 	}
-	say("%d of %d controls showed what they control.\n%s\n", controls - silent, controls,
+	printf("%d of %d controls showed what they control.\n%s\n", controls - silent, controls,
 	    contradicted ? "A SENTENCE WAS CONTRADICTED: please send this file." :
 	    proves ? "No sentence was contradicted." : "No sentence was contradicted, but this run proves little.");
 	return contradicted;

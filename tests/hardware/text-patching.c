@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -137,19 +136,6 @@ static uint32_t step;			/* of the writer */
 static __thread sigjmp_buf env;
 static __thread volatile bool armed;
 static __thread uint64_t seed = 88172645463325252ULL;
-static FILE *out;
-
-static __attribute__((format(printf, 1, 2))) void say(const char *format, ...)
-{
-	for (int i = 0; i < 2; i++) {
-		va_list args;
-
-		va_start(args, format);
-		vfprintf(i ? out : stdout, format, args);
-		va_end(args);
-	}
-	fflush(stdout);
-}
 
 static void give_up(const char *why)
 {
@@ -384,12 +370,11 @@ static void measure(struct row *row)
 	row->shown = sum[1] > sum[0] + 1 && (sum[1] - sum[0]) * (sum[1] - sum[0]) > 25 * variance;
 }
 
-static void run(const struct test *test, int place, double seconds)
+static void run(struct row *row, double seconds)
 {
-	struct row *row = &rows[nr_rows++];
+	const struct test *test = row->test;
 	uint32_t n = 1;
 
-	*row = (struct row){ .test = test, .place = place };
 	if (ABSENT(test->skip))
 		return;
 	memset(&x, 0, sizeof(x));
@@ -398,7 +383,7 @@ static void run(const struct test *test, int place, double seconds)
 	fill_traps(SIZE);
 	sync_all();
 	for (int p = SIBLING; p <= FAR && !(test->how & ALONE); p++)
-		if (place_cpu[p] >= 0 && (place == p || place == ALL))
+		if (place_cpu[p] >= 0 && (row->place == p || row->place == ALL))
 			x.reader[x.nr_readers++].cpu = place_cpu[p];
 	for (int i = 0; i < x.nr_readers; i++)
 		if (pthread_create(&x.reader[i].thread, NULL, reader, &x.reader[i]))
@@ -469,43 +454,34 @@ static void set_up(void)
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 2 ? argv[2] : "text-patching-" ARCH ".txt";
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 60, jobs = 0;
-	int nr_places = 0, contradicted;
+	int nr_places = 0;
 
-	if (argc > 3 || !(seconds > 0 && seconds < 1e7)) {
-		fprintf(stderr, "usage: %s [SECONDS [FILE]]\n", argv[0]);
+	if (argc > 2 || !(seconds > 0 && seconds < 1e7)) {
+		fprintf(stderr, "usage: %s [SECONDS]\n", argv[0]);
 		return 2;
 	}
+	setlinebuf(stdout);
 	set_up();
 	find_places();
-	out = fopen(name, "w");
-	if (!out) {
-		perror(name);
-		return 3;
-	}
 	print_machine();
 	pin(writer_cpu);
 	for (int p = SIBLING; p <= FAR; p++)
 		nr_places += place_cpu[p] >= 0;
-	nr_places += nr_places > 1;
-	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		jobs += ABSENT(tests[i].skip) ? 0 : tests[i].how & ALONE ? 1 : nr_places;
-	say("%-17s%.0f, %.1f for each experiment\n\n%-15s %-8s %12s %12s %10s %10s %10s  %s\n", "seconds",
-	    seconds, seconds / jobs, "experiment", "reader", "runs", "in flight", "traps", "old", "mixed", "result");
 	for (int p = SIBLING; p <= PLACES; p++)
 		for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
 			if (p == PLACES ? tests[i].how & ALONE : !(tests[i].how & ALONE) &&
 			    (p == ALL ? nr_places > 1 : place_cpu[p] >= 0)) {
-				run(&tests[i], p, seconds / jobs);
-				print_row(&rows[nr_rows - 1]);
+				rows[nr_rows++] = (struct row){ .test = &tests[i], .place = p };
+				jobs += !ABSENT(tests[i].skip);
 			}
-	print_load("load at the end");
-	contradicted = print_verdicts();
-	if (fclose(out)) {
-		perror(name);
-		return 3;
+	printf("%-17s%.0f, %.1f for each experiment\n\n%-15s %-8s %12s %12s %10s %10s %10s  %s\n",
+	       "seconds", seconds, seconds / jobs, "experiment", "reader", "runs", "in flight",
+	       "traps", "old", "mixed", "result");
+	for (int i = 0; i < nr_rows; i++) {
+		run(&rows[i], seconds / jobs);
+		print_row(&rows[i]);
 	}
-	fprintf(stderr, "written to %s\n", name);
-	return contradicted;
+	print_load("load at the end");
+	return print_verdicts();
 }
