@@ -32,40 +32,23 @@ static int other_memory(struct thing *t, const void *code, size_t len)
 	return text_poke_copy_nosync(p, code, len);
 }
 
-static void *written(const void *code, size_t len)
+static void written(struct thing *t, const void *code, size_t len)
 {
 	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
 
+	t->slot = get_insn_slot();
+	t->image = bpf_image_alloc(len);
 	if (p)
 		memcpy(p, code, len);				/* found */
-	return p;
-}
-
-static void written_later(struct thing *t, size_t len)
-{
-	t->slot = get_insn_slot();
-	t->len = len;
 	*(u32 *)t->slot = 0;					/* found */
-}
-
-static void filled(struct thing *t, size_t len)
-{
-	t->image = bpf_image_alloc(len);
 	memset(t->image + 4, 0, len - 4);			/* found */
 }
 
-static void *permissions(size_t len)
+static void changed_and_freed(size_t len)
 {
 	void *p = execmem_text_alloc_locked(EXECMEM_FTRACE, len, 8);
 
 	set_memory_rox((unsigned long)p, 1);			/* found */
-	return p;
-}
-
-static void freed(size_t len)
-{
-	void *p = execmem_text_alloc(EXECMEM_FTRACE, len, 8);
-
 	execmem_free(p);					/* found */
 }
 
