@@ -173,19 +173,11 @@ static unsigned long rox_free_bytes(void)
 	return bytes;
 }
 
-/* Of vmalloc memory; to the page, so with what CPUs have not summed up yet. */
+/* Of vmalloc memory; to the page, so with what the one CPU has not summed up yet. */
 static unsigned long executable_bytes(void)
 {
-	pg_data_t *pgdat;
-	long pages = 0;
-	int cpu;
-
-	for_each_online_pgdat(pgdat) {
-		pages += node_page_state_pages(pgdat, NR_VMALLOC);
-		for_each_online_cpu(cpu)
-			pages += per_cpu_ptr(pgdat->per_cpu_nodestats,
-					     cpu)->vm_node_stat_diff[NR_VMALLOC];
-	}
+	long pages = global_node_page_state_pages(NR_VMALLOC) +
+		raw_cpu_read(NODE_DATA(0)->per_cpu_nodestats->vm_node_stat_diff[NR_VMALLOC]);
 
 	return pages * PAGE_SIZE - rox_free_bytes();
 }
@@ -492,7 +484,7 @@ static void bench_pressure(unsigned int n)
  */
 static struct hrtimer late_timer;
 static struct task_struct *late_task;
-static unsigned int late_nr, late_counted, late_skip;
+static unsigned int late_nr, late_skip;
 static unsigned long late_others;
 static u64 late_least, late_most, late_entry = U64_MAX;
 
@@ -508,7 +500,6 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 	if (late_skip) {
 		late_skip--;
 	} else {
-		late_counted++;
 		late_least = min(late_least, late);
 		late_most = max(late_most, late);
 	}
@@ -520,40 +511,33 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 	return HRTIMER_RESTART;
 }
 
-static u64 irqs_off_round(void *p, size_t len)
-{
-	u64 start = ktime_get_ns();
-
-	late_least = U64_MAX;
-	late_most = 0;
-	late_counted = 0;
-	hrtimer_setup(&late_timer, late_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_start(&late_timer, 10007, HRTIMER_MODE_REL_PINNED_HARD);
-	/* A long write may have one stretch: enough of them. */
-	for (int i = 0; i < 100 || ktime_get_ns() - start < 50 * NSEC_PER_MSEC; i++) {
-		if (len)
-			own_write(p, len);
-		else
-			cpu_relax();
-	}
-	hrtimer_cancel(&late_timer);
-
-	if (!len && late_counted)
-		late_entry = min(late_entry, late_least);
-
-	return max(late_most, late_entry) - late_entry;
-}
-
 /* Returns whether it can be measured. Without a write, the stretches of others are left. */
 static bool bench_irqs_off(void *p, size_t len)
 {
-	u64 longest = U64_MAX, round;
+	u64 longest = U64_MAX, start;
 
 	late_task = current;
-	for (int i = 0; i < 3; i++) {
-		round = irqs_off_round(p, len);
-		if (late_counted)
-			longest = min(longest, round);
+	hrtimer_setup(&late_timer, late_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	for (int round = 0; round < 3; round++) {
+		late_least = U64_MAX;
+		late_most = 0;
+		start = ktime_get_ns();
+		hrtimer_start(&late_timer, 10007, HRTIMER_MODE_REL_PINNED_HARD);
+		/* A long write may have one stretch: enough of them. */
+		for (int i = 0; i < 100 || ktime_get_ns() - start < 50 * NSEC_PER_MSEC; i++) {
+			if (len)
+				own_write(p, len);
+			else
+				cpu_relax();
+		}
+		hrtimer_cancel(&late_timer);
+
+		/* Nothing counted. */
+		if (!late_most)
+			continue;
+		if (!len)
+			late_entry = min(late_entry, late_least);
+		longest = min(longest, max(late_most, late_entry) - late_entry);
 	}
 	if (failed(longest > (len ? S64_MAX : 1000), "interrupts off"))
 		return false;
@@ -733,11 +717,11 @@ static int stub(void *state)
 static void bench_struct_ops(unsigned int maps)
 {
 	const struct btf_func_model model = { .ret_size = 4, .nr_args = 1, .arg_size = { 8 } };
-	struct bpf_tramp_nodes *tnodes = kcalloc(BPF_TRAMP_MAX, sizeof(*tnodes), GFP_KERNEL);
+	static struct bpf_tramp_nodes tnodes[BPF_TRAMP_MAX];
 	struct bpf_tramp_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
 	struct bpf_prog *prog = bpf_load_size(64);
 	unsigned int n = 0, bytes = 0;
-	bool bad = !tnodes || !link || !prog;
+	bool bad = !link || !prog;
 
 	if (failed(bad, "struct_ops"))
 		return;
@@ -770,7 +754,6 @@ static void bench_struct_ops(unsigned int maps)
 	while (n--)
 		image_free(live[n], sizes[n]);
 	bpf_link_put(&link->link);
-	kfree(tnodes);
 }
 
 /* On arm64 a nop needs no slot. */
