@@ -925,6 +925,7 @@ static void toggle_branches(bool on)
 #define MISS_CALLS	20000
 /* The first level for instructions of Arm's Neoverse N1. */
 #define TLB_ENTRIES	48
+static unsigned long tlb[20000];
 
 /* How many bytes the entry of @addr maps, or a run of entries with the contiguous bit. */
 static unsigned long entry_size(unsigned long addr, bool *present)
@@ -964,46 +965,28 @@ static unsigned long direct_map_entries(void)
 	return n;
 }
 
-/* Entries that map at least one of @n objects. */
-static unsigned long code_entries(unsigned int n)
-{
-	unsigned long addr, entry, size, count = 0;
-	DEFINE_XARRAY(seen);
-	bool present;
-
-	for (unsigned int i = 0; i < n; i++) {
-		for (addr = (unsigned long)live[i]; addr < (unsigned long)live[i] + sizes[i];
-		     addr = entry + size) {
-			size = entry_size(addr, &present);
-			entry = ALIGN_DOWN(addr, size);
-			count += !xa_insert(&seen, entry >> PAGE_SHIFT, xa_mk_value(1), GFP_KERNEL);
-		}
-	}
-	xa_destroy(&seen);
-
-	return count;
-}
+enum order { IN_TURN, RANDOM, OFTEN };	/* a tenth of them in nine cases of ten */
 
 /*
- * Misses of a fully associative TLB with LRU replacement when @n programs run from their
- * first byte to their last one, in random order. If @hot, a tenth of them runs in nine
- * cases of ten.
+ * Misses of a fully associative TLB of @nr entries with LRU replacement, when one of @n
+ * objects after the other, @runs times, runs from its first byte to its last one.
  */
-static unsigned long tlb_misses(unsigned int n, bool hot)
+static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs, enum order order)
 {
-	unsigned long tlb[TLB_ENTRIES] = { }, addr, entry, size, misses = 0;
-	unsigned int prog, i;
+	unsigned long addr, entry, size, misses = 0;
+	unsigned int at, i;
 	bool present;
 
-	for (unsigned int call = 0; call < MISS_CALLS; call++) {
-		prog = prandom_u32_state(&rnd) % n;
-		if (hot && prandom_u32_state(&rnd) % 10)
-			prog %= n / 10;
-		for (addr = (unsigned long)live[prog]; addr < (unsigned long)live[prog] + sizes[prog];
+	memset(tlb, 0, sizeof(tlb));
+	for (unsigned int run = 0; run < runs; run++) {
+		at = order == IN_TURN ? run : prandom_u32_state(&rnd) % n;
+		if (order == OFTEN && prandom_u32_state(&rnd) % 10)
+			at %= n / 10;
+		for (addr = (unsigned long)live[at]; addr < (unsigned long)live[at] + sizes[at];
 		     addr = entry + size) {
 			size = entry_size(addr, &present);
 			entry = ALIGN_DOWN(addr, size);
-			for (i = 0; i < TLB_ENTRIES - 1 && tlb[i] != entry; i++)
+			for (i = 0; i < nr - 1 && tlb[i] && tlb[i] != entry; i++)
 				;
 			misses += tlb[i] != entry;
 			memmove(&tlb[1], &tlb[0], i * sizeof(*tlb));
@@ -1018,22 +1001,23 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 {
 	static unsigned long entries;
 
-	usage_start();
 	/* What is split stays split, so this has to come before everything else. */
 	entries = entries ?: direct_map_entries();
+	usage_start();
 	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
+	usage_end(n, 0, "memory of %u %s", n, what);
 	for (unsigned int i = 0; probes && i < n; i++) {
 		live[i] = (void *)SLOT_OF(&many_probes[i]);
 		sizes[i] = 4;
 	}
-	result(code_entries(n), 1, "memory of %u %s: entries that map it", n, what);
+	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1, "memory of %u %s: entries that map it",
+	       n, what);
 	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
 	       n, what);
-	usage_end(n, 0, "memory of %u %s", n, what);
-	for (int hot = 0; hot < 2 && n == 1000; hot++)
-		result(tlb_misses(n, hot), MISS_CALLS,
+	for (int order = RANDOM; order <= OFTEN && n == 1000; order++)
+		result(tlb_misses(TLB_ENTRIES, n, MISS_CALLS, order), MISS_CALLS,
 		       "run %u programs%s: misses of a TLB of %u entries, each run", n,
-		       hot ? ", a tenth of them often" : "", TLB_ENTRIES);
+		       order == OFTEN ? ", a tenth of them often" : "", TLB_ENTRIES);
 	if (probes)
 		kprobes_unregister(n);
 	else
