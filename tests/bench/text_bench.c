@@ -86,7 +86,8 @@ static bool failed(bool it_did, const char *what)
 
 /* --- what can be counted ------------------------------------------------------ */
 
-enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, NR_KINDS };
+/* Interrupts have rows of their own. */
+enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, INTERRUPTS, NR_KINDS };
 static const char * const kinds[] = { "broadcasts", "TLB flushes", "attribute changes",
 				      "grows", "shrinks", "perf records", "bytes for perf" };
 
@@ -112,17 +113,21 @@ static const struct counted {
 	{ SHRINKS, "execmem_free_traps" },
 	{ SHRINKS, "bpf_jit_free_exec" },
 	{ RECORDS, "perf_output_begin" },
+	/* Of other CPUs than the one that calls. */
+	{ INTERRUPTS, "generic_smp_call_function_single_interrupt" },
 };
 
 static struct kprobe probes[ARRAY_SIZE(counted)];
 static atomic_long_t hits[NR_KINDS];
 static bool known[NR_KINDS];
+static int calling_cpu;
 
 static int hit(struct kprobe *p, struct pt_regs *regs)
 {
 	int kind = counted[p - probes].kind;
 
-	atomic_long_inc(&hits[kind]);
+	if (kind != INTERRUPTS || raw_smp_processor_id() != calling_cpu)
+		atomic_long_inc(&hits[kind]);
 	if (kind == RECORDS)
 		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[RECORD_BYTES]);
 	return 0;
@@ -248,7 +253,7 @@ static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt,
 		return;
 	}
 	known[RECORD_BYTES] = known[RECORDS];
-	for (int k = 0; k < NR_KINDS; k++) {
+	for (int k = 0; k < INTERRUPTS; k++) {
 		if (known[k] && perf_listens == (k >= RECORDS))
 			result(atomic_long_read(&hits[k]) - at_start.counts[k], n,
 			       "%s: %s", name, kinds[k]);
@@ -1131,50 +1136,37 @@ out:
 
 /* --- broadcasts --------------------------------------------------------------- */
 
-static int calling_cpu;
-static atomic_long_t interrupts;
-
-static int interrupted(struct kprobe *p, struct pt_regs *regs)
-{
-	if (raw_smp_processor_id() != calling_cpu)
-		atomic_long_inc(&interrupts);
-	return 0;
-}
-NOKPROBE_SYMBOL(interrupted);
-
 /* How many CPUs with nothing to do are interrupted. */
 static void bench_sync_idle(void)
 {
-	static struct kprobe kp = { .symbol_name = "generic_smp_call_function_single_interrupt",
-				    .pre_handler = interrupted };
 	const unsigned int others = num_online_cpus() - 1;
+	atomic_long_t *interrupts = &hits[INTERRUPTS];
 	long before;
 
-	if (failed(register_kprobe(&kp), "idle CPUs"))
+	if (failed(!known[INTERRUPTS], "idle CPUs"))
 		return;
 	guard(migrate)();
 	calling_cpu = raw_smp_processor_id();
 #ifdef TEXT_BENCH_SHARED
-	before = atomic_long_read(&interrupts);
+	before = atomic_long_read(interrupts);
 	for (int i = 0; i < OPS; i++) {
 		/* Let the others go to sleep. */
 		schedule_timeout_uninterruptible(2);
 		text_poke_sync();
 	}
-	result(atomic_long_read(&interrupts) - before, OPS,
+	result(atomic_long_read(interrupts) - before, OPS,
 	       "text_poke_sync(): interrupts of %u idle CPUs", others);
 #endif
 	settle();
-	before = atomic_long_read(&interrupts);
+	before = atomic_long_read(interrupts);
 	for (int i = 0; i < 1000; i++)
 		live[i] = bpf_load_size(field_size(i));
-	result(atomic_long_read(&interrupts) - before, 1,
+	result(atomic_long_read(interrupts) - before, 1,
 	       "load 1,000 BPF programs: interrupts of %u idle CPUs", others);
 	for (int i = 0; i < 1000; i++) {
 		if (!failed(!live[i], "programs"))
 			bpf_prog_put(live[i]);
 	}
-	unregister_kprobe(&kp);
 }
 
 #ifdef CONFIG_X86
