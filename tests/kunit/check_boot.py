@@ -16,13 +16,14 @@ boot under the checker: suites must run and pass, skips and the rest of the log 
 import fnmatch
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 
-here = os.path.dirname(os.path.abspath(__file__))
-build = os.environ.get("TEXT_POKE_BUILD") or os.path.join(here, "..", "..", "build")
+here = pathlib.Path(__file__).resolve().parent
+build = pathlib.Path(os.environ.get("TEXT_POKE_BUILD") or here / "../../build")
 
 BAD = re.compile(r"""
     Oops | \bBUG:\ | kernel\ BUG | WARNING:\ | Kernel\ panic | Call\ Trace | Call\ trace:
@@ -57,7 +58,7 @@ def leaves(group, prefix=""):
 def results(console):
     """[(suite, case or case:parameter, status)], by kunit.py."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run([sys.executable, os.path.join(build, "linux/tools/testing/kunit/kunit.py"), "parse",
+        subprocess.run([sys.executable, build / "linux/tools/testing/kunit/kunit.py", "parse",
                         f"--json={out.name}", os.path.abspath(console)], stdout=subprocess.DEVNULL, check=False)
         try:
             found = list(leaves(json.load(out)))
@@ -72,24 +73,22 @@ def results(console):
 def expected(boot):
     """[(suite, regex of cases) that may be skipped], [regex that must be in the log]"""
     skips, lines = [], []
-    with open(os.path.join(here, "expected")) as f:
-        for raw in f:
-            words = raw.split("#", 1)[0].split(None, 2)
-            if words and re.fullmatch(words[1], boot):
-                if words[0] == "skip":
-                    skips.append(words[2].split(None, 2)[:2])
-                else:
-                    lines.append(words[2].strip())
+    for raw in (here / "expected").read_text().splitlines():
+        words = raw.split("#", 1)[0].split(None, 2)
+        if words and re.fullmatch(words[1], boot):
+            if words[0] == "skip":
+                skips.append(words[2].split(None, 2)[:2])
+            else:
+                lines.append(words[2].strip())
     return skips, lines
 
 
 def suites_of(out):
-    with open(os.path.join(out, ".config")) as f:
-        built = re.findall(r"^CONFIG_(\w+)=y", f.read(), re.M)
-    for option in built:
-        suite = SUITES.get(option) or re.sub("_KUNIT_TEST$", "", option).lower()
-        if option in SUITES or re.fullmatch("(TEXT_PATCHING|EXECMEM|.*_TEXT)_KUNIT_TEST", option):
-            yield suite
+    for option in re.findall(r"^CONFIG_(\w+)=y", pathlib.Path(out, ".config").read_text(), re.M):
+        if option in SUITES:
+            yield SUITES[option]
+        elif re.fullmatch("(TEXT_PATCHING|EXECMEM|.*_TEXT)_KUNIT_TEST", option):
+            yield option.removesuffix("_KUNIT_TEST").lower()
 
 
 def check(boot, out, console, log):
@@ -126,8 +125,7 @@ def main():
         print(bad[0] if bad else "PASS" if "PASS" in seen else "SKIP" if seen else "MISSING", seen.count("PASS"))
         return
     boot, out, console = sys.argv[1:4]
-    with open(console, errors="replace") as f:
-        log = f.read()
+    log = pathlib.Path(console).read_text(errors="replace")
     rows, wrong = check(boot, out, console, log)
     if len(sys.argv) > 4:
         with open(sys.argv[4], "a") as f:
