@@ -4,15 +4,14 @@
 static bool read_cpu(int cpu, const char *name, char *text, int size)
 {
 	char path[128];
-	bool ok;
-	FILE *f;
+	int fd, n;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/%s", cpu, name);
-	f = fopen(path, "r");
-	ok = f && fgets(text, size, f);
-	if (f)
-		fclose(f);
-	return ok;
+	fd = open(path, O_RDONLY);
+	n = read(fd, text, size - 1);
+	text[n > 0 ? n : 0] = 0;
+	close(fd);
+	return n > 0;
 }
 
 static bool same(int a, int b, const char *name)

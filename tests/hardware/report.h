@@ -20,11 +20,8 @@ static void print_row(const struct row *row)
 		printf("%s\n", row->bad ? "CONTRADICTED" : row->runs ? "held" : "not tried: no time");
 	else
 		printf("%s\n", row->shown ? "control: shown" : "control: nothing");
-	if (t->how & TIMING)
-		printf("%15s a call takes %.1f ns as before, %.1f ns to another target\n", "", row->here,
-		    row->elsewhere);
-	if (row->got && !(t->how & TORN))
-		printf("%15s returned %#x, not %#x\n", "", row->got, row->wanted);
+	if (*row->note)
+		printf("%15s %s\n", "", row->note);
 }
 
 /* On x86 there is a sentence about the sibling thread alone. */
