@@ -19,15 +19,13 @@ started=${TEXT_POKE_STARTED:-$(date +%s)}
 export TEXT_POKE_STARTED=$started
 jobs=${JOBS:-$(nproc)}
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
-export GIT_CONFIG_COUNT=8
-export GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0="text-poke series"
-export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1="text-poke@project.invalid"
-export GIT_CONFIG_KEY_2=core.hooksPath GIT_CONFIG_VALUE_2=/dev/null
-export GIT_CONFIG_KEY_3=gc.auto GIT_CONFIG_VALUE_3=0
-export GIT_CONFIG_KEY_4=safe.directory GIT_CONFIG_VALUE_4="*"
-export GIT_CONFIG_KEY_5=advice.detachedHead GIT_CONFIG_VALUE_5=false
-export GIT_CONFIG_KEY_6=core.attributesFile GIT_CONFIG_VALUE_6=/dev/null
-export GIT_CONFIG_KEY_7=core.excludesFile GIT_CONFIG_VALUE_7=/dev/null
+git_config=("user.name=text-poke series" user.email=text-poke@project.invalid core.hooksPath=/dev/null
+	core.attributesFile=/dev/null core.excludesFile=/dev/null gc.auto=0 "safe.directory=*"
+	advice.detachedHead=false)
+for i in "${!git_config[@]}"; do
+	export "GIT_CONFIG_KEY_$i=${git_config[i]%%=*}" "GIT_CONFIG_VALUE_$i=${git_config[i]#*=}"
+done
+export GIT_CONFIG_COUNT=${#git_config[@]}
 export LC_ALL=C
 # Builds in different directories share the cache.
 export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1

@@ -287,10 +287,8 @@ static size_t size_of(size_t size, unsigned int i)
 
 #ifndef TEXT_BENCH_SHARED
 /* What BPF does: a bitmap for each 2 MB. */
-static void *own_alloc(size_t size)
-{
-	return bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false);
-}
+#define own_alloc(size)			bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
+#define own_free(p, size)		bpf_prog_pack_free(p, size)
 
 static int own_write(void *p, size_t size)
 {
@@ -302,7 +300,6 @@ static int own_write(void *p, size_t size)
 #endif
 }
 
-#define own_free(p, size)		bpf_prog_pack_free(p, size)
 #define image_alloc			arch_alloc_bpf_trampoline
 #define image_protect			arch_protect_bpf_trampoline
 #define image_free			arch_free_bpf_trampoline
