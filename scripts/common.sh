@@ -206,7 +206,7 @@ configure() {
 		KCONFIG_ALLCONFIG=$out/wanted.new mk "$src" "$out" "${CONFIGURE:-olddefconfig}" || return 1
 		cp "$out/wanted.new" "$out/wanted"
 	fi
-	[ -z "$(unmet "$out")" ] || { rm "$out/wanted"; echo "error: .config lacks wanted symbols"; return 1; }
+	[ -z "$(unmet "$out")" ] || { echo "error: .config has $(unmet "$out")"; rm "$out/wanted"; return 1; }
 }
 
 # boot OUT ARCH SECONDS ARGUMENT...: the KUnit suites of a kernel; the console is stdout.
