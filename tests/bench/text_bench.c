@@ -262,32 +262,28 @@ static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt,
 
 /* --- the allocators ----------------------------------------------------------- */
 
-/* Half below 500 bytes, three quarters below 2 KiB, as measured for BPF; 1152 on average. */
-static size_t field_size(unsigned int i)
-{
-	static const size_t some[] = { 64, 120, 200, 256, 320, 400, 440, 480,
-				       560, 800, 1200, 1800, 2200, 2600, 3000, 4000 };
-
-	return some[(i * 7) % ARRAY_SIZE(some)];
-}
-
 #define PROGRAM	0
 /* Every second one is a slot or a trampoline. */
 #define MIXED	1
 
 static size_t size_of(size_t size, unsigned int i)
 {
-	static const size_t some[] = { 8, 16, 24, 40, 64, 100, 180, 256 };
+	/* As measured for BPF: half below 500 bytes, three quarters below 2 KiB, 1152 on average. */
+	static const size_t programs[] = { 64, 120, 200, 256, 320, 400, 440, 480,
+					   560, 800, 1200, 1800, 2200, 2600, 3000, 4000 };
+	static const size_t slots[] = { 8, 16, 24, 40, 64, 100, 180, 256 };
 
-	if (size == MIXED)
-		return i % 2 ? field_size(i / 2) : some[i / 2 % ARRAY_SIZE(some)];
-
-	return size ?: field_size(i);
+	if (size > MIXED)
+		return size;
+	if (size == MIXED && i % 2 == 0)
+		return slots[i / 2 % ARRAY_SIZE(slots)];
+	return programs[(size == MIXED ? i / 2 : i) * 7 % ARRAY_SIZE(programs)];
 }
 
 #ifndef TEXT_BENCH_SHARED
 /* What BPF does: a bitmap for each 2 MB. */
-#define own_alloc(size)			bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
+#define own_alloc(size) \
+	bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
 #define own_free(p, size)		bpf_prog_pack_free(p, size)
 
 static int own_write(void *p, size_t size)
@@ -411,7 +407,7 @@ static void bench_churn(unsigned int kb)
 		unsigned int at = i * 7919 % n;
 
 		freed += sizes[at];
-		if (!replace(at, field_size(i), true))
+		if (!replace(at, size_of(PROGRAM, i), true))
 			break;
 		/* Let the worker trap what was freed: time passes between programs. */
 		if (i % 100 == 99)
@@ -648,7 +644,7 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 	usage_start();
 	for (unsigned int i = 0; i < n; i++) {
 		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
-						      bpf_load_size(field_size(i));
+						      bpf_load_size(size_of(PROGRAM, i));
 
 		if (failed(!prog, "programs"))
 			n = i;
@@ -973,7 +969,8 @@ enum order { IN_TURN, RANDOM, OFTEN };	/* a tenth of them in nine cases of ten *
  * Misses of a fully associative TLB of @nr entries with LRU replacement, when one of @n
  * objects after the other, @runs times, runs from its first byte to its last one.
  */
-static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs, enum order order)
+static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs,
+				enum order order)
 {
 	unsigned long addr, entry, size, misses = 0;
 	unsigned int at, i;
@@ -1012,8 +1009,8 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 		live[i] = (void *)SLOT_OF(&many_probes[i]);
 		sizes[i] = 4;
 	}
-	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1, "memory of %u %s: entries that map it",
-	       n, what);
+	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1,
+	       "memory of %u %s: entries that map it", n, what);
 	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
 	       n, what);
 	for (int order = RANDOM; order <= OFTEN && n == 1000; order++)
@@ -1157,7 +1154,7 @@ static void bench_sync_idle(void)
 	settle();
 	before = atomic_long_read(interrupts);
 	for (int i = 0; i < 1000; i++)
-		live[i] = bpf_load_size(field_size(i));
+		live[i] = bpf_load_size(size_of(PROGRAM, i));
 	result(atomic_long_read(interrupts) - before, 1,
 	       "load 1,000 BPF programs: interrupts of %u idle CPUs", others);
 	for (int i = 0; i < 1000; i++) {
