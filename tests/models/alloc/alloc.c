@@ -25,10 +25,16 @@
 // mutant alignment-ignored: s/i = ALIGN(begin, mask + 1);/i = begin;/
 // mutant size-not-rounded: s/return ALIGN(size, unit) \/ GRANULE/return size \/ GRANULE/
 // mutant hole-is-the-last: s/hole = max(hole, \(hole_len(begin, end)\));/hole = \1;/
-// mutant hole-not-raised: /block_set_hole(block, block->free);/d
+// mutant hole-not-raised: /block_set_hole(block, max(block->hole/d
+// mutant hole-ends-early of new-sync: s/hole_len(block->cursor, to)/hole_len(block->cursor, to - 1)/
+// mutant hole-of-others-forgotten: s/max(block->hole, min(\(.*\)));/min(\1);/
 // mutant hole-len-not-aligned of new-sync: s/return last > first ? last - first.*/return end - begin;/
 // mutant searches-to-the-end-only: s/part < 2/part < 1/
-// mutant cursor-kept: /block->cursor = 0;/d
+// mutant cursor-kept: /block->cursor = last/d
+// mutant range-of-last-run: s/block->wait_from = .*/block->wait_from = at;/
+// mutant range-of-first-run: s/block->wait_to = block->waiting ? .* : end;/block->wait_to = block->waiting ? block->wait_to : end;/
+// mutant looks-for-last-free: s/block->dead_from = .*/block->dead_from = from;/
+// mutant looks-for-first-free: s/block->dead_last = block->queued ? .* : last;/block->dead_last = block->queued ? block->dead_last : last;/
 // mutant first-not-cleared: /bitmap_clear(block->first/d
 // mutant dead-not-cleared: /block->dead\[i\] &= ~/d
 // mutant used-not-cleared: /block->used\[i\] &= ~/d
@@ -390,6 +396,8 @@ static void check_block(struct execmem_block *b)
 	mix((unsigned long)b->hole << 32 | b->cursor << 8 | block_is_clean(b) << 1 | b->queued);
 	mix(b->recent);
 	mix(ahead(b->state));
+	mix(b->waiting ? (unsigned long)b->wait_from << 32 | b->wait_to : 0);
+	mix(b->queued ? (unsigned long)b->dead_from << 32 | b->dead_last : 0);
 }
 
 static void check(void)

@@ -38,7 +38,7 @@ typedef uint64_t u64;
 
 enum execmem_type { EXECMEM_DEFAULT, EXECMEM_KPROBES, EXECMEM_FTRACE, EXECMEM_BPF, EXECMEM_TYPE_MAX };
 struct execmem_range { unsigned long start, end; };
-struct execmem_text_usage { unsigned long blocks, held, empty, metadata, objects, used, queued, trapped; size_t hole; };
+struct execmem_text_usage { unsigned long blocks, held, empty, metadata, objects, used, dead, trapped; size_t hole; };
 
 #define container_of(p, t, m)	((t *)((char *)(p) - offsetof(t, m)))
 #define READ_ONCE(x)		(x)
@@ -126,6 +126,7 @@ typedef struct { long v; } atomic_long_t;
 #define BITS_PER_LONG		64
 #define __ffs(x)		__builtin_ctzl(x)
 #define BITS_TO_LONGS(n)	(((n) + 63) / 64)
+#define BIT_WORD(i)		((i) / BITS_PER_LONG)
 #define test_bit(i, m)		((m)[(i) / 64] >> ((i) % 64) & 1)
 #define __set_bit(i, m)		((m)[(i) / 64] |= 1UL << ((i) % 64))
 #define clear_bit(i, m)		((m)[(i) / 64] &= ~(1UL << ((i) % 64)))
