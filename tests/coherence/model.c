@@ -416,12 +416,14 @@ static void store_code(struct cpu *c, unsigned int cpu, uint64_t off, unsigned i
 			s |= STORE_INT3;
 	}
 	for (uint64_t g = off >> GRANULE_SHIFT; g <= (off + size - 1) >> GRANULE_SHIFT; g++) {
-		WRITE_ONCE(granules[g], READ_ONCE(fetched[g]) ? s : s | STORE_NEW);
 		if (model->lines) {
 			struct recent *r = &c->recent[c->recent_next++ % RECENT];
 
 			*r = (struct recent){ g, store_time(s), c->stores };
 		}
+		/* Another CPU that sees this store looks for it in the ring: on_its_way(). */
+		__atomic_store_n(&granules[g], READ_ONCE(fetched[g]) ? s : s | STORE_NEW,
+				 __ATOMIC_RELEASE);
 	}
 }
 
