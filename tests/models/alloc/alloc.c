@@ -5,11 +5,11 @@
 // by others; memory, metadata or a poke may fail in it, and another CPU may come in between.
 // A second opinion on each granule says whether it may be granted, poked or given back.
 //
-// of: mm/execmem_text.c object_len block_is_live execmem_find_pages block_set_hole block_get block_put
+// of: mm/execmem_text.c object_len block_is_live execmem_find_pages block_set_hole block_is_empty
 // of: mm/execmem_text.c block_is_covered block_release pool_release block_forget block_alloc pool_grow
-// of: mm/execmem_text.c block_is_queued pool_detach pool_trim block_next_run block_set_trapped block_drain block_queue
+// of: mm/execmem_text.c block_is_queued pool_detach pool_trim block_set_trapped block_drain block_queue
 // of: mm/execmem_text.c pool_drain pool_reclaim hole_len hole_for block_search pool_find block_take pool_take
-// of: mm/execmem_text.c pool_alloc granules text_alloc execmem_text_free execmem_text_note_pages is_execmem_text
+// of: mm/execmem_text.c pool_alloc text_alloc execmem_text_free execmem_text_note_pages is_execmem_text
 // of: mm/execmem_text.c block_set_recent block_is_recent block_find
 // expect waits: holds -DNEW_SYNC=0 -DGIVES_BACK_SYNCHRONISED
 // expect new-sync: holds -DNEW_SYNC=1
@@ -19,11 +19,12 @@
 // mutant pages-not-noted: /smp_store_release(&execmem_unmapped/d
 // mutant cookie-not-noted: /block->state = get_state/d
 // mutant trim-not-synced: s/cond_text_poke_sync(block->state);/;/
-// mutant trim-takes-queued: s/block->objects || block_is_queued(block)/block->objects/
+// mutant trim-takes-queued: s/^\t*block_is_queued(block))$/0)/
+// mutant trim-takes-draining: s/block == pool->draining/0/
 // mutant trim-forgets-dead: /atomic_long_sub.*block->waiting.*&pool->dead/d
 // mutant grants-overlap: s/bitmap_set(block->used, i, nr)/bitmap_set(block->used, i, nr - 1)/
 // mutant alignment-ignored: s/i = ALIGN(begin, mask + 1);/i = begin;/
-// mutant size-not-rounded: s/return ALIGN(size, unit) \/ GRANULE/return size \/ GRANULE/
+// mutant size-not-rounded: s/nr = ALIGN(size, unit) \/ GRANULE/nr = size \/ GRANULE/
 // mutant hole-is-the-last: s/hole = max(hole, \(hole_len(begin, end)\));/hole = \1;/
 // mutant hole-not-raised: /block_set_hole(block, max(block->hole/d
 // mutant hole-ends-early of new-sync: s/hole_len(block->cursor, to)/hole_len(block->cursor, to - 1)/
@@ -41,10 +42,10 @@
 // mutant wait-not-cleared: /block->wait\[i\] = 0;/d
 // mutant free-not-counted: /block->free += block->waiting;/d
 // mutant stays-on-list: /list_del_init(&block->list);/d
-// mutant traps-trapped: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (!test_bit(*end, block->dead))/
-// mutant traps-living: s/if (!test_bit(\*end, block->dead) || test_bit(\*end, block->wait))/if (test_bit(*end, block->wait))/
+// mutant traps-trapped: s/test_bit(end, block->dead) && !test_bit(end, block->wait))/test_bit(end, block->dead))/
+// mutant traps-living: s/test_bit(end, block->dead) && !test_bit(end, block->wait))/!test_bit(end, block->wait))/
 // mutant traps-hole: s/__set_bit(i + nr, block->first);/;/
-// mutant failed-trap-forgotten: s/\*failed = true;/block_set_trapped(block, *at, end, objects);/
+// mutant failed-trap-forgotten: s/\*failed = true;/block_set_trapped(block, *at, end);/
 // mutant failed-trap-not-retried: s/if (failed) {/if (0) {/
 // mutant queued-not-cleared: s/block->queued = false;/;/
 // mutant reclaim-not-synced: s/cond_text_poke_sync(READ_ONCE(pool->state));/;/
@@ -54,7 +55,7 @@
 // mutant recent-too-long: s/block_set_recent(block, i, nr)/block_set_recent(block, i, nr + 1)/
 // mutant metadata-failure-leaks: /if (!block) {/,/}/s/execmem_free_traps(p);//
 // mutant forgotten-found: s/xa_erase(&execmem_blocks.*/;/
-// mutant empty-not-counted: /WRITE_ONCE(block->pool->empty, block->pool->empty + /d
+// mutant empty-not-counted: /WRITE_ONCE(pool->empty, pool->empty + block_size/d
 #include "kernel.h"
 #include "execmem_text.c"
 
@@ -226,7 +227,8 @@ static void grant(void *p, size_t size, size_t align)
 
 static void alloc(size_t size, size_t align, int flags)
 {
-	unsigned int mask, nr = granules(size, align, &mask);
+	size_t unit = size < 64 && align <= GRANULE ? GRANULE : 64;
+	unsigned int nr = ALIGN(size, unit) / GRANULE, mask = max(unit, align) / GRANULE - 1;
 	void *p;
 
 	if (flags & LOCKED) {
@@ -384,7 +386,7 @@ static void check_block(struct execmem_block *b)
 		longest = max(longest, run);
 		CHECK(xa_load(&execmem_blocks, (b->start + i * GRANULE) >> PAGE_SHIFT) == b);
 	}
-	CHECK(b->objects == objects && b->waiting == waiting && b->free == free);
+	CHECK(block_is_empty(b) == !objects && b->waiting == waiting && b->free == free);
 	/* The bound may be below a hole by what alignment to 64 bytes costs. */
 	CHECK(b->hole <= b->nr && b->hole + 2 * (64 / GRANULE - 1) >= longest);
 	CHECK(longest < 64 / GRANULE ? b->hole >= longest : b->hole >= 64 / GRANULE - 1);
@@ -402,7 +404,7 @@ static void check_block(struct execmem_block *b)
 
 static void check(void)
 {
-	unsigned long nr = 0, held = 0, empty = 0, dead = 0, live = 0, objects = 0, last = 0, hole = 0;
+	unsigned long held = 0, empty = 0, dead = 0, live = 0, objects = 0, last = 0, hole = 0;
 	struct execmem_block *b;
 	int queued = 0;
 
@@ -411,9 +413,8 @@ static void check(void)
 	for (struct rb_node *n = pool->blocks.first; n; n = n->next) {
 		b = rb_entry(n, struct execmem_block, node);
 		check_block(b);
-		nr++;
 		held += block_size(b);
-		empty += b->objects ? 0 : block_size(b);
+		empty += block_is_empty(b) ? block_size(b) : 0;
 		CHECK(b->hole >= hole);
 		queued -= b->queued;
 		hole = b->hole;
@@ -437,7 +438,7 @@ static void check(void)
 	CHECK(queued == 0);
 	/* What is held is in blocks, all of it. */
 	CHECK(held == 0);
-	CHECK(pool->nr == nr && pool->empty == empty && pool->dead.v == (long)dead * GRANULE);
+	CHECK(!pool->draining && pool->empty == empty && pool->dead.v == (long)dead * GRANULE);
 	CHECK(owners[TYPE].objects.v == (long)objects && owners[TYPE].used.v == (long)live * GRANULE);
 	mix(begun - ended);
 	mix(ahead(execmem_unmapped) << 32 | ahead(pool->state) << 8 | pool->drain.queued);
@@ -454,7 +455,7 @@ static void check_end(void)
 	smp_text_poke_sync_each_cpu();
 	execmem_text_trim(TYPE, 0, false);
 	check();
-	CHECK(pool->nr == 0 && pool->held == 0 && pool->empty == 0 && pool->metadata == 0 && pool->dead.v == 0);
+	CHECK(!pool->blocks.first && pool->held == 0 && pool->empty == 0 && pool->dead.v == 0);
 	for (int i = 0; i < GRANULES; i++)
 		CHECK(g[i].state == NOTHING);
 }

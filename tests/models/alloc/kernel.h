@@ -24,6 +24,7 @@ static void stop(int line, const char *what);
 #define CONFIG_ARCH_HAS_TEXT_POKE	1
 #define CONFIG_ARCH_TEXT_POKE_NEW_SYNC	NEW_SYNC
 #define CONFIG_KUNIT			1
+#define CONFIG_ARCH_HAS_EXECMEM_HUGE	0
 #define IS_ENABLED(x)			(x)
 #define VISIBLE_IF_KUNIT		static
 #define KUNIT_STATIC_STUB_REDIRECT(...)
@@ -99,6 +100,8 @@ static struct mutex *lock(struct mutex *l, int *count)
 	++*count;
 	return l;
 }
+static void mutex_lock(struct mutex *l) { lock(l, &mutexes); }
+static void mutex_unlock(struct mutex *l) { l->held = 0; mutexes--; }
 static void mutex_exit(struct mutex **l) { (*l)->held = 0; mutexes--; }
 static void spin_exit(struct mutex **l) { (*l)->held = 0; spinlocks--; }
 #define PASTE2(a, b)		a##b
@@ -108,7 +111,7 @@ static void spin_exit(struct mutex **l) { (*l)->held = 0; spinlocks--; }
 #define guard(kind)		guard_##kind
 #define guard_rcu()		((void)0)
 #define guard_mutex(l)		HOLD(l, mutexes, mutex_exit)
-#define guard_spinlock_irqsave(l) HOLD(l, spinlocks, spin_exit)
+#define guard_spinlock(l) HOLD(l, spinlocks, spin_exit)
 #define guard_raw_spinlock_irqsave(l) HOLD(l, spinlocks, spin_exit)
 #define scoped_guard(kind, ...)	scoped_##kind(__VA_ARGS__)
 #define scoped_rcu()		for (int once = 1; once; once = 0)
@@ -244,6 +247,7 @@ static void rb_erase(struct rb_node *n, struct rb_root *r)
 	if (n->next)
 		n->next->prev = n->prev;
 }
+#define rb_first(r)		((r)->first)
 static struct rb_node *rb_last(const struct rb_root *r)
 {
 	struct rb_node *n = r->first;
