@@ -19,7 +19,7 @@
 // mutant pages-not-noted: /smp_store_release(&execmem_unmapped/d
 // mutant cookie-not-noted: /block->state = get_state/d
 // mutant trim-not-synced: s/cond_text_poke_sync(block->state);/;/
-// mutant trim-takes-queued: s/^\t*block_is_queued(block))$/0)/
+// mutant trim-takes-queued: s/^[[:space:]]*block_is_queued(block))$/0)/
 // mutant trim-takes-draining: s/block == pool->draining/0/
 // mutant trim-forgets-dead: /atomic_long_sub.*block->waiting.*&pool->dead/d
 // mutant grants-overlap: s/bitmap_set(block->used, i, nr)/bitmap_set(block->used, i, nr - 1)/
@@ -73,7 +73,7 @@ static unsigned long begun, ended;
 static bool memory_fails;
 static int poke_fails;			/* how many pokes succeed before one fails, plus one */
 static void (*meanwhile)(int);		/* what another CPU does when no mutex is held */
-static int meanwhile_arg;
+static int meanwhile_arg, unlocks;
 static unsigned char path[DEPTH];
 static int steps;
 
@@ -90,7 +90,7 @@ static void stop(int line, const char *what)
 
 static void hangs(int sig)
 {
-	stop(0, "it does not end");
+	stop(0, sig == SIGSEGV ? "freed metadata is used" : "it does not end");
 }
 
 static int index_of(const void *p)
@@ -107,6 +107,13 @@ static void interrupt(void)
 		return;
 	meanwhile = NULL;
 	f(meanwhile_arg);
+}
+
+/* Another CPU trims as soon as no lock is held for the @unlocks-th time. */
+static void unlocked(void)
+{
+	if (unlocks && !mutexes && !spinlocks && !--unlocks)
+		execmem_text_trim(TYPE, 0, false);
 }
 
 /* --- what the file calls */
@@ -311,6 +318,9 @@ static const struct { const char *name; int what; size_t size, align; int arg; }
 	{ "worker", WORK, .arg = -1 },
 	{ "worker, first freed meanwhile", WORK, .arg = 0 },
 	{ "worker, second freed meanwhile", WORK, .arg = 1 },
+#define WORK_TRIMMED 13
+	{ "worker, trimmed before it drains", WORK_TRIMMED, .arg = 2 },
+	{ "worker, trimmed after it drains", WORK_TRIMMED, .arg = 3 },
 #define WORK_FAILS 7
 	{ "worker, poke fails", WORK_FAILS, .arg = 1 },
 	{ "worker, second poke fails", WORK_FAILS, .arg = 2 },
@@ -343,6 +353,7 @@ static void step(int op)
 	case PREPARE_OP: execmem_text_prepare(TYPE, size); break;
 	case FREE_OP: free_nr(arg); break;
 	case WORK: meanwhile = arg < 0 ? NULL : free_nr; meanwhile_arg = arg; work(); break;
+	case WORK_TRIMMED: unlocks = arg; work(); break;
 	case WORK_FAILS: poke_fails = arg; work(); break;
 	case TRIM: execmem_text_trim(TYPE, 0, arg); break;
 	case BEGIN: begun += begun == ended; break;
@@ -353,6 +364,7 @@ static void step(int op)
 	memory_fails = metadata_fails = false;
 	poke_fails = 0;
 	meanwhile = NULL;
+	unlocks = 0;
 }
 
 /* --- what has to be true after each step */
@@ -496,6 +508,7 @@ int main(void)
 	unsigned long nr = 1, found, room, tried = 0;
 
 	signal(SIGALRM, hangs);
+	signal(SIGSEGV, hangs);
 	seen = calloc(seen_size, sizeof(*seen));
 	for (int depth = 0; depth < DEPTH; depth++) {
 		next = NULL;

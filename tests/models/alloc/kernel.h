@@ -101,9 +101,16 @@ static struct mutex *lock(struct mutex *l, int *count)
 	return l;
 }
 static void mutex_lock(struct mutex *l) { lock(l, &mutexes); }
-static void mutex_unlock(struct mutex *l) { l->held = 0; mutexes--; }
-static void mutex_exit(struct mutex **l) { (*l)->held = 0; mutexes--; }
-static void spin_exit(struct mutex **l) { (*l)->held = 0; spinlocks--; }
+static void unlocked(void);
+static void unlock(struct mutex *l, int *count)
+{
+	l->held = 0;
+	--*count;
+	unlocked();
+}
+static void mutex_unlock(struct mutex *l) { unlock(l, &mutexes); }
+static void mutex_exit(struct mutex **l) { unlock(*l, &mutexes); }
+static void spin_exit(struct mutex **l) { unlock(*l, &spinlocks); }
 #define PASTE2(a, b)		a##b
 #define PASTE(a, b)		PASTE2(a, b)
 #define HOLD(l, count, exit)	struct mutex *PASTE(held, __COUNTER__) __attribute__((cleanup(exit))) = lock(l, &count)
@@ -318,7 +325,8 @@ static void kvfree(void *p)
 	memset(p, 0xa5, malloc_usable_size(p));
 	free(p);
 }
-#define kvfree_rcu_mightsleep(p) kvfree(p)
+/* What is used later is noticed. */
+#define kvfree_rcu_mightsleep(p) (memset(p, 0xa5, malloc_usable_size(p)), kvfree(p))
 #define kmalloc_size_roundup(n)	(n)
 #define struct_size(p, m, n)	(sizeof(*(p)) + (n) * sizeof((p)->m[0]))
 
