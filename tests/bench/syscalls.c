@@ -2,7 +2,8 @@
 /*
  * The init of the kernels that are measured with and without
  * CONFIG_TEXT_POKE_SYNC_DEFER: what a system call costs, in instructions of the whole
- * way there and back. Built with the nolibc of the kernel tree.
+ * way there and back. With a CPU as argument, stay in user space there. Built with the
+ * nolibc of the kernel tree.
  */
 #include "nolibc.h"
 #include <linux/time_types.h>
@@ -17,10 +18,17 @@ static long long now(void)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	long long start;
 
+	if (argc > 1) {
+		unsigned long mask = 1UL << atoi(argv[1]);
+
+		syscall(__NR_sched_setaffinity, 0, sizeof(mask), &mask);
+		for (;;)
+			;
+	}
 	start = now();
 	for (int i = 0; i < CALLS; i++)
 		syscall(__NR_getppid);

@@ -32,6 +32,7 @@
 #include <linux/text-patching.h>
 #include <linux/timekeeping.h>
 #include <linux/uio.h>
+#include <linux/umh.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
@@ -87,7 +88,8 @@ static bool failed(bool it_did, const char *what)
 /* --- what can be counted ------------------------------------------------------ */
 
 /* Interrupts have rows of their own. */
-enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, INTERRUPTS, NR_KINDS };
+enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, INTERRUPTS, SYNCS,
+       NR_KINDS };
 static const char * const kinds[] = { "broadcasts", "TLB flushes", "attribute changes",
 				      "grows", "shrinks", "perf records", "bytes for perf" };
 
@@ -115,6 +117,12 @@ static const struct counted {
 	{ RECORDS, "perf_output_begin" },
 	/* Of other CPUs than the one that calls. */
 	{ INTERRUPTS, "generic_smp_call_function_single_interrupt" },
+	/* What the interrupts of a broadcast call. */
+	{ SYNCS, "text_poke_sync_interrupt" },
+	{ SYNCS, "text_poke_sync_catch_up" },
+	{ SYNCS, "do_sync_core" },
+	{ SYNCS, "do_nothing" },
+	{ SYNCS, "ipi_remote_fence_i" },
 };
 
 static struct kprobe probes[ARRAY_SIZE(counted)];
@@ -126,7 +134,7 @@ static int hit(struct kprobe *p, struct pt_regs *regs)
 {
 	int kind = counted[p - probes].kind;
 
-	if (kind != INTERRUPTS || raw_smp_processor_id() != calling_cpu)
+	if ((kind != INTERRUPTS && kind != SYNCS) || raw_smp_processor_id() != calling_cpu)
 		atomic_long_inc(&hits[kind]);
 	if (kind == RECORDS)
 		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[RECORD_BYTES]);
@@ -1130,37 +1138,57 @@ out:
 
 /* --- broadcasts --------------------------------------------------------------- */
 
-/* How many CPUs with nothing to do are interrupted. */
+/* How many of @others CPUs that need not know are interrupted. */
+static void bench_sync_loads(unsigned int others, const char *which)
+{
+	long interrupts, syncs;
+
+	settle();
+	interrupts = atomic_long_read(&hits[INTERRUPTS]);
+	syncs = atomic_long_read(&hits[SYNCS]);
+	for (int i = 0; i < 1000; i++)
+		live[i] = bpf_load_size(size_of(PROGRAM, i));
+	result(atomic_long_read(&hits[INTERRUPTS]) - interrupts, 1,
+	       "load 1,000 BPF programs: interrupts of %u %s CPUs", others, which);
+	if (known[SYNCS])
+		result(atomic_long_read(&hits[SYNCS]) - syncs, 1,
+		       "load 1,000 BPF programs: %u %s CPUs: interrupts of broadcasts", others, which);
+	for (int i = 0; i < 1000; i++) {
+		if (!failed(!live[i], "programs"))
+			bpf_prog_put(live[i]);
+	}
+}
+
 static void bench_sync_idle(void)
 {
 	const unsigned int others = num_online_cpus() - 1;
-	atomic_long_t *interrupts = &hits[INTERRUPTS];
-	long before;
+	char cpu[] = "0", *argv[] = { "/init", cpu, NULL }, *envp[] = { NULL };
+	bool spins = false;
 
 	if (failed(!known[INTERRUPTS], "idle CPUs"))
 		return;
 	guard(migrate)();
 	calling_cpu = raw_smp_processor_id();
 #ifdef TEXT_BENCH_SHARED
-	before = atomic_long_read(interrupts);
+	long before = atomic_long_read(&hits[INTERRUPTS]);
+
 	for (int i = 0; i < OPS; i++) {
 		/* Let the others go to sleep. */
 		schedule_timeout_uninterruptible(2);
 		text_poke_sync();
 	}
-	result(atomic_long_read(interrupts) - before, OPS,
+	result(atomic_long_read(&hits[INTERRUPTS]) - before, OPS,
 	       "text_poke_sync(): interrupts of %u idle CPUs", others);
 #endif
-	settle();
-	before = atomic_long_read(interrupts);
-	for (int i = 0; i < 1000; i++)
-		live[i] = bpf_load_size(size_of(PROGRAM, i));
-	result(atomic_long_read(interrupts) - before, 1,
-	       "load 1,000 BPF programs: interrupts of %u idle CPUs", others);
-	for (int i = 0; i < 1000; i++) {
-		if (!failed(!live[i], "programs"))
-			bpf_prog_put(live[i]);
+	bench_sync_loads(others, "idle");
+
+	/* See syscalls.c. Without an initramfs there is no such program. */
+	for (int i = 0; i < 4; i++) {
+		cpu[0] = '0' + (calling_cpu + 1 + i) % (others + 1);
+		spins = !call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
 	}
+	if (spins)
+		bench_sync_loads(others, "idle and busy");
 }
 
 #ifdef CONFIG_X86
