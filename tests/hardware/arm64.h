@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "risc.h"
-
 #define ARCH	"arm64"
 #define JUMP	"\x1f\x00\x00\x14"	/* b .+124 */
 #define TRAPS	"\x00\x20\x20\xd4"	/* brk #0x100 */
@@ -8,7 +6,7 @@
 #define CACHE	"Without 2 or 4 a CPU may go on executing the old contents of its cache for ever."
 #define ORDER	"Without 3 a line may be fetched again [...] Without 5 the invalidation may still be in progress"
 
-static const struct test tests[] = {
+static struct test tests[] = {
 	{ "first", LEARNS, SYNC | LOOK },
 	{ "neighbour", LEARNS, SYNC | NEIGHBOUR },
 	{ "trained", LEARNS, SYNC | TRAIN },
@@ -29,31 +27,15 @@ static const struct test tests[] = {
 };
 
 /* movz w0, #lo; movk w0, #hi, lsl 16; ret */
-ENCODE(0x52800000 | (v & 0xffff) << 5, 0x72a00000 | v >> 16 << 5, 0xd65f03c0)
-
-static inline void event(void)
-{
-	asm volatile("isb" : : : "memory");
-}
+#define INSNS(v)	0x52800000 | (v & 0xffff) << 5, 0x72a00000 | v >> 16 << 5, 0xd65f03c0
+#define EVENT_INSN	"isb"
 
 /* The sequence of the document, by CTR_EL0.IDC (bit 28) and DIC (29), as the kernel does it. */
-static void flush(uint8_t *p, size_t len, unsigned int skip)
-{
-	size_t d = 4 << (ctr >> 16 & 15), i = 4 << (ctr & 15), at;
-	bool idc = ctr >> 28 & 1, dic = ctr >> 29 & 1;
-
-	for (at = 0; at < len && !idc && !(skip & NO_CLEAN); at += d)
-		asm volatile("dc cvau, %0" : : "r"(p + at) : "memory");
-	if (idc && !(skip & NO_SYNC1))
-		asm volatile("dsb ishst" : : : "memory");
-	else if (!(skip & NO_SYNC1))
-		asm volatile("dsb ish" : : : "memory");
-	for (at = 0; at < len && !dic && !(skip & NO_INVAL); at += i)
-		asm volatile("ic ivau, %0" : : "r"(p + at) : "memory");
-	if (!dic && !(skip & NO_SYNC2))
-		asm volatile("dsb ish" : : : "memory");
-	if (!(skip & NO_EVENT))
-		event();
-}
-#define ABSENT(skip)	(((skip) & NO_CLEAN && ctr >> 28 & 1) || \
-			 ((skip) & (NO_INVAL | NO_SYNC2) && ctr >> 29 & 1))
+#define NEEDLESS	((ctr >> 28 & 1) * NO_CLEAN | (ctr >> 29 & 1) * (NO_INVAL | NO_SYNC2))
+#define CLEAN_LINE	(4 << (ctr >> 16 & 15))
+#define CLEAN(p)	STEP("dc cvau, %0", "r"(p))
+#define SYNC1()		do { if (ctr >> 28 & 1) STEP("dsb ishst"); else STEP("dsb ish"); } while (0)
+#define INVAL_LINE	(4 << (ctr & 15))
+#define INVAL(p)	STEP("ic ivau, %0", "r"(p))
+#define SYNC2()		STEP("dsb ish")
+#include "risc.h"

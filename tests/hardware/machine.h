@@ -65,39 +65,16 @@ static void find_places(void)
 		place_cpu[FAR] = -1;
 }
 
-/* The lines of /proc/cpuinfo that name a processor; each value once. */
-static void print_processor(void)
-{
-	static const char * const keys[] = {
-		"vendor_id", "model name", "cpu family", "model", "stepping", "microcode",
-		"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision",
-		"isa", "uarch", "mvendorid", "marchid", "mimpid", "cpu", "revision",
-	};
-	const char *hypervisor = access("/proc/device-tree/hypervisor", F_OK) ? NULL : "the device tree says so";
-	FILE *f = fopen("/proc/cpuinfo", "r");
-	char line[16384], key[64], value[4096], *seen[256];
-	unsigned int nr = 0, i, k;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63[^\t:]%*[\t ]: %4095[^\n]", key, value) != 2)
-			continue;
-		if (!strcmp(key, "flags") && strstr(line, " hypervisor"))
-			hypervisor = "flag \"hypervisor\"";
-		for (i = 0; i < ARRAY_SIZE(keys) && strcmp(keys[i], key); i++)
-			;
-		for (k = 0; k < nr && strcmp(seen[k], line); k++)
-			;
-		if (i == ARRAY_SIZE(keys) || k < nr || nr == ARRAY_SIZE(seen))
-			continue;
-		seen[nr++] = strdup(line);
-		printf("%-17s%s\n", key, value);
-	}
-	if (f)
-		fclose(f);
-	if (!hypervisor && !access("/sys/hypervisor/type", F_OK))
-		hypervisor = "/sys/hypervisor";
-	printf("%-17s%s%s\n", "virtual machine", hypervisor ? "yes: " : "no sign of one", hypervisor ? hypervisor : "");
-}
+/* The lines of /proc/cpuinfo that name a processor, each value once; a hypervisor; the kernel. */
+static const char system_is[] =
+	"awk -F '[\t ]*: ' '$1 ~ /^(vendor_id|model name|cpu family|model|stepping|microcode|isa|uarch|cpu|revision|"
+	"CPU (implementer|architecture|variant|part|revision)|mvendorid|marchid|mimpid)$/ && !seen[$0]++ {"
+	"	printf \"%-17s%s\\n\", $1, $2 }' /proc/cpuinfo\n"
+	"vm='no sign of one'\n"
+	"! test -e /sys/hypervisor/type || vm='yes: /sys/hypervisor'\n"
+	"! test -e /proc/device-tree/hypervisor || vm='yes: the device tree says so'\n"
+	"! grep -q '^flags.* hypervisor' /proc/cpuinfo || vm='yes: flag \"hypervisor\"'\n"
+	"printf '%-17s%s\\n' 'virtual machine' \"$vm\" kernel \"$(uname -r)\"";
 
 /* Other work costs runs: who waits for a CPU executes nothing. */
 static void print_load(const char *when)
@@ -111,14 +88,13 @@ static void print_load(const char *when)
 static void print_machine(void)
 {
 	time_t t = time(NULL);
-	struct utsname u;
 	char day[32];
 
-	uname(&u);
 	strftime(day, sizeof(day), "%Y-%m-%d", gmtime(&t));
 	printf("What text-patching.rst relies on, tried on a processor (" ARCH ", %s)\n\n", day);
-	print_processor();
-	printf("%-17s%s\n%-17s%d\n%-17s%s\n", "kernel", u.release, "CPUs", cpus, "compiler", __VERSION__);
+	if (system(system_is))
+		printf("%-17snot known\n", "processor");
+	printf("%-17s%d\n%-17s%s\n", "CPUs", cpus, "compiler", __VERSION__);
 	if (ctr)
 		printf("%-17s%#lx (IDC %lu, DIC %lu)\n", "CTR_EL0", ctr, ctr >> 28 & 1, ctr >> 29 & 1);
 	if (hwcap)

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "risc.h"
-
 #define ARCH	"powerpc64le"
 #define JUMP	"\x7c\x00\x00\x48"	/* b .+124 */
 #define TRAPS	"\x08\x00\xe0\x7f"	/* trap */
@@ -8,7 +6,7 @@
 #define OLDCODE	"Missing step [...] As on arm64. [...] Without the event [...] in memory that is used again, old code."
 #define STEPS	"Missing step [...] As on arm64. [...] Without 2 or 4 [...] Without 3 [...] Without 5"
 
-static const struct test tests[] = {
+static struct test tests[] = {
 	{ "first", "Nothing for new code, as before this API.", LOOK },
 	{ "neighbour", FETCHED, NEIGHBOUR },
 	{ "trained", FETCHED, TRAIN },
@@ -26,28 +24,15 @@ static const struct test tests[] = {
 };
 
 /* lis 3, hi; ori 3, 3, lo; blr */
-ENCODE(0x3c600000 | v >> 16, 0x60630000 | (v & 0xffff), 0x4e800020)
-
-static inline void event(void)
-{
-	asm volatile("isync" : : : "memory");
-}
+#define INSNS(v)	0x3c600000 | v >> 16, 0x60630000 | (v & 0xffff), 0x4e800020
+#define EVENT_INSN	"isync"
 
 /* The sequence of the document; with PPC_FEATURE_ICACHE_SNOOP, "a single icbi is enough". */
-static void flush(uint8_t *p, size_t len, unsigned int skip)
-{
-	bool snoops = hwcap & 0x2000;
-	size_t at;
-
-	for (at = 0; at < len && !snoops && !(skip & NO_CLEAN); at += 32)
-		asm volatile("dcbst 0, %0" : : "r"(p + at) : "memory");
-	if (!(skip & NO_SYNC1))
-		asm volatile("sync" : : : "memory");
-	for (at = 0; at < (snoops ? 1 : len) && !(skip & NO_INVAL); at += 32)
-		asm volatile("icbi 0, %0" : : "r"(p + at) : "memory");
-	if (!(skip & NO_SYNC2))
-		asm volatile("sync" : : : "memory");
-	if (!(skip & NO_EVENT))
-		event();
-}
-#define ABSENT(skip)	((skip) & NO_CLEAN && hwcap & 0x2000)
+#define NEEDLESS	(hwcap & 0x2000 ? NO_CLEAN : 0)
+#define CLEAN_LINE	32
+#define CLEAN(p)	STEP("dcbst 0, %0", "r"(p))
+#define SYNC1()		STEP("sync")
+#define INVAL_LINE	(hwcap & 0x2000 ? SIZE : 32)
+#define INVAL(p)	STEP("icbi 0, %0", "r"(p))
+#define SYNC2()		STEP("sync")
+#include "risc.h"

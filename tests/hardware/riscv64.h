@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "risc.h"
-
 #define ARCH	"riscv64"
 #define JUMP	"\x6f\x00\xc0\x07"	/* j .+124 */
 #define TRAPS	"\x73\x00\x10\x00"	/* ebreak */
 #define REMOTE	"Without the remote fence any other hart may."
 #define ONWRITER "fence.i on each hart, even for new code and on the hart that wrote"
 
-static const struct test tests[] = {
+static struct test tests[] = {
 	{ "first", LEARNS, SYNC | LOOK },
 	{ "neighbour", LEARNS, SYNC | NEIGHBOUR },
 	{ "trained", LEARNS, SYNC | TRAIN },
@@ -28,12 +26,9 @@ static const struct test tests[] = {
 };
 
 /* lui a0, hi; addiw a0, a0, lo; ret */
-ENCODE(((v + 0x800) & 0xfffff000) | 0x537, (v & 0xfff) << 20 | 0x5051b, 0x8067)
-
-static inline void event(void)
-{
-	asm volatile(".4byte 0x100f" : : : "memory");	/* fence.i */
-}
+#define INSNS(v)	((v + 0x800) & 0xfffff000) | 0x537, (v & 0xfff) << 20 | 0x5051b, 0x8067
+#define EVENT_INSN	".4byte 0x100f"		/* fence.i */
+#include "risc.h"
 
 static void flush(uint8_t *p, size_t len, unsigned int skip)
 {

@@ -20,7 +20,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +66,7 @@ struct test {
 	const char *name, *sentence;
 	unsigned int how, skip;
 	int role;
+	bool ran, shown;
 };
 
 static uint8_t *rw, *rx;
@@ -90,8 +90,8 @@ static unsigned long hwcap, ctr;
 #error "there are no experiments for this architecture yet"
 #endif
 
-#ifndef ABSENT
-#define ABSENT(skip)	((skip) & 0)	/* a step that this processor does not need */
+#ifndef NEEDLESS
+#define NEEDLESS	0	/* steps that this processor does not need */
 #endif
 #ifndef SNOOP
 #define SNOOP		NULL	/* the sentence about sibling threads */
@@ -110,7 +110,7 @@ struct reader {
 } ALIGNED;
 
 struct row {
-	const struct test *test;
+	struct test *test;
 	int place;
 	unsigned long long n[RESULTS], runs, bad, in_flight;
 	char note[80];
@@ -371,10 +371,10 @@ static void measure(struct row *row)
 
 static void run(struct row *row, double seconds)
 {
-	const struct test *test = row->test;
+	struct test *test = row->test;
 	uint32_t n = 1;
 
-	if (ABSENT(test->skip))
+	if (test->skip & NEEDLESS)
 		return;
 	memset(&x, 0, sizeof(x));
 	x.test = test;
@@ -416,6 +416,8 @@ static void run(struct row *row, double seconds)
 	row->bad = row->n[TRAP] + row->n[OLD] + row->n[MIXED];
 	row->runs = row->n[GOOD] + row->bad;
 	row->shown |= !!row->bad;
+	test->ran |= !!row->runs;
+	test->shown |= row->shown;
 }
 
 #include "machine.h"
@@ -470,7 +472,7 @@ int main(int argc, char **argv)
 			if (p == PLACES ? tests[i].how & ALONE : !(tests[i].how & ALONE) &&
 			    (p == ALL ? nr_places > 1 : place_cpu[p] >= 0)) {
 				rows[nr_rows++] = (struct row){ .test = &tests[i], .place = p };
-				jobs += !ABSENT(tests[i].skip);
+				jobs += !(tests[i].skip & NEEDLESS);
 			}
 	printf("%-17s%.0f, %.1f for each experiment\n\n%-15s %-8s %12s %12s %10s %10s %10s  %s\n",
 	       "seconds", seconds, seconds / jobs, "experiment", "reader", "runs", "in flight",

@@ -7,7 +7,7 @@
 #define SNOOP	"There the core discards what either of its threads has in flight from that line"
 #define MIXTURE	"Without the broadcast the manuals permit a CPU to execute a mixture of old and new bytes after re-use."
 
-static const struct test tests[] = {
+static struct test tests[] = {
 	{ "first", "Nothing for new code.", LOOK },
 	{ "neighbour", "A store to a line discards instructions in flight that were fetched from it.",
 	  NEIGHBOUR },
