@@ -66,6 +66,18 @@ stage() {
 	return $_rc
 }
 
+# counted NAME LOG COMMAND...: a stage that may fail, for total.
+passed=0 failed=0
+counted() {
+	stage "$@" && passed=$((passed + 1)) || failed=$((failed + 1))
+}
+
+# total TABLE WHAT: a line for scripts/check, and whether all passed
+total() {
+	printf '%s\t%s\t%d\t%d\t0\n' "$1" "$2" $passed $failed >"$results/$1.tsv"
+	[ $failed = 0 ]
+}
+
 # --- architectures
 
 # arch_vars ARCH: the variables of kernel-config/ARCH.sh.
