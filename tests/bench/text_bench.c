@@ -57,16 +57,7 @@ static size_t *sizes;
 static bool one_cpu;
 static struct rnd_state rnd;
 
-static __printf(3, 4) void result(long v, unsigned int n, const char *fmt, ...)
-{
-	struct va_format vaf = { .fmt = fmt };
-	va_list args;
-
-	va_start(args, fmt);
-	vaf.va = &args;
-	pr_info("bench: %pV = %ld/%u\n", &vaf, v, n);
-	va_end(args);
-}
+#define result(v, n, fmt, ...)	pr_info("bench: " fmt " = %ld/%u\n", ##__VA_ARGS__, (long)(v), n)
 
 /* Says which row is missing. */
 static bool failed(bool it_did, const char *what)
@@ -216,7 +207,7 @@ static long busy_ns(void)
 
 /* What was there when usage_start() was called. */
 static struct {
-	long held, mem, busy, counts[NR_KINDS];
+	long held, mem, busy;
 } at_start;
 /* What end costs itself. */
 static long usage_busy;
@@ -232,8 +223,7 @@ static void usage_start(void)
 	}
 	at_start.held = executable_bytes();
 	at_start.mem = free_bytes() + rox_free_bytes();
-	for (int k = 0; k < NR_KINDS; k++)
-		at_start.counts[k] = atomic_long_read(&hits[k]);
+	memset(hits, 0, sizeof(hits));
 	at_start.busy = busy_ns();
 }
 
@@ -263,10 +253,14 @@ static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt,
 	known[RECORD_BYTES] = known[RECORDS];
 	for (int k = 0; k < INTERRUPTS; k++) {
 		if (known[k] && perf_listens == (k >= RECORDS))
-			result(atomic_long_read(&hits[k]) - at_start.counts[k], n,
-			       "%s: %s", name, kinds[k]);
+			result(atomic_long_read(&hits[k]), n, "%s: %s", name, kinds[k]);
 	}
 }
+
+/* A loop that is measured. If it is left early, there is no row. */
+#define for_usage(i, n, data, fmt, ...)						\
+	for (unsigned int i = (usage_start(), 0);				\
+	     i < (n) || (usage_end(n, data, fmt, ##__VA_ARGS__), false); i++)
 
 /* --- the allocators ----------------------------------------------------------- */
 
@@ -382,23 +376,19 @@ static void bench(size_t size, unsigned int n)
 
 	/* Holes of all sizes. */
 	if (size == MIXED) {
-		usage_start();
-		for (unsigned int i = 0; i < n; i++) {
+		for_usage(i, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what) {
 			if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), false))
 				goto out;
 			if (i % 1000 == 0)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
-		usage_end(n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what);
 	}
 
 	/* The live ones stay as many. */
-	usage_start();
-	for (unsigned int i = 0; i < ops; i++) {
+	for_usage(i, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what) {
 		if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), true))
 			break;
 	}
-	usage_end(ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what);
 out:
 	free_all(done);
 }
@@ -649,8 +639,7 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 	const char *with = subprograms ? " with 8 subprograms" : "";
 	long data = 0;
 
-	usage_start();
-	for (unsigned int i = 0; i < n; i++) {
+	for_usage(i, n, data, "load %u BPF programs%s", n, with) {
 		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
 						      bpf_load_size(size_of(PROGRAM, i));
 
@@ -661,12 +650,8 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 			data += prog->pages * PAGE_SIZE;
 		live[i] = prog;
 	}
-	usage_end(n, data, "load %u BPF programs%s", n, with);
-
-	usage_start();
-	for (unsigned int i = 0; i < n; i++)
+	for_usage(i, n, NO_MEMORY, "unload %u BPF programs%s", n, with)
 		bpf_prog_put(live[i]);
-	usage_end(n, NO_MEMORY, "unload %u BPF programs%s", n, with);
 }
 
 static void bpf_fill(void *p, unsigned int size)
@@ -683,15 +668,13 @@ static void bench_bpf_memory(unsigned int size)
 
 	if (failed(!prog, "programs"))
 		return;
-	usage_start();
-	for (int i = 0; i < OPS; i++) {
+	for_usage(i, OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size) {
 		ro = pack_alloc(prog, size - 32, &image, 4, &rw, &rw_image, bpf_fill);
 		/* On s390 the base cannot write to such memory. */
 		if (failed(!ro || finalize(ro, rw), "memory of a program"))
 			goto out;
 		bpf_jit_binary_pack_free(ro, NULL);
 	}
-	usage_end(OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size);
 out:
 	bpf_prog_put(prog);
 }
@@ -701,13 +684,11 @@ static void bench_trampolines(unsigned int n)
 	const unsigned int size = 300;
 	bool bad = false;
 
-	usage_start();
-	for (unsigned int i = 0; i < n; i++) {
+	for_usage(i, n, 0, "memory of %u BPF trampolines: allocate + write", n) {
 		live[i] = image_alloc(size);
 		bad |= IS_ERR_OR_NULL(live[i]) || own_write(live[i], size) ||
 		       image_protect(live[i], size);
 	}
-	usage_end(n, 0, "memory of %u BPF trampolines: allocate + write", n);
 	if (failed(bad, "trampolines"))
 		return;
 	while (n--)
@@ -732,8 +713,7 @@ static void bench_struct_ops(unsigned int maps)
 	if (failed(bad, "struct_ops"))
 		return;
 	bpf_tramp_link_init(link, BPF_LINK_TYPE_STRUCT_OPS, &bpf_struct_ops_link_lops, prog, 0, 0);
-	usage_start();
-	for (int m = 0; m < maps; m++) {
+	for_usage(m, maps, NO_MEMORY, "a map of struct_ops with 16 members") {
 		DEFINE_TEXT_POKE_BATCH(batch);
 		void *image = NULL, *before;
 		unsigned int first = n;
@@ -753,7 +733,6 @@ static void bench_struct_ops(unsigned int maps)
 			bytes += sizes[first++];
 		}
 	}
-	usage_end(maps, NO_MEMORY, "a map of struct_ops with 16 members");
 	if (one_cpu)
 		result(bytes, maps, "a map of struct_ops with 16 members: bytes of images");
 	failed(bad, "struct_ops");
@@ -1202,8 +1181,7 @@ static void bench_ftrace(unsigned int n)
 {
 	struct ftrace_ops *all = kvcalloc(n, sizeof(*all), GFP_KERNEL);
 
-	usage_start();
-	for (unsigned int i = 0; i < n; i++) {
+	for_usage(i, n, 0, "register %u ftrace_ops", n) {
 		all[i].func = trace_hit;
 		all[i].flags = FTRACE_OPS_FL_DYNAMIC;
 		if (failed(ftrace_set_filter_ip(&all[i], (unsigned long)traced, 0, 0) ||
@@ -1211,12 +1189,8 @@ static void bench_ftrace(unsigned int n)
 			return;
 	}
 	traced();
-	usage_end(n, 0, "register %u ftrace_ops", n);
-
-	usage_start();
-	for (unsigned int i = 0; i < n; i++)
+	for_usage(i, n, NO_MEMORY, "unregister %u ftrace_ops", n)
 		unregister_ftrace_function(&all[i]);
-	usage_end(n, NO_MEMORY, "unregister %u ftrace_ops", n);
 	kvfree(all);
 }
 
@@ -1225,15 +1199,13 @@ static void bench_ftrace_trampoline(void)
 {
 	static struct ftrace_ops ops = { .func = trace_hit };
 
-	usage_start();
-	for (int i = 0; i < OPS; i++) {
+	for_usage(i, OPS, NO_MEMORY, "make and free a trampoline of ftrace") {
 		ops.flags = FTRACE_OPS_FL_DYNAMIC;
 		arch_ftrace_update_trampoline(&ops);
 		if (failed(!ops.trampoline, "trampoline of ftrace"))
 			return;
 		arch_ftrace_trampoline_free(&ops);
 	}
-	usage_end(OPS, NO_MEMORY, "make and free a trampoline of ftrace");
 }
 
 DECLARE_BPF_DISPATCHER(text_bench)
@@ -1242,19 +1214,17 @@ DEFINE_BPF_DISPATCHER(text_bench)
 static void bench_dispatcher(void)
 {
 	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
+	const unsigned int max = BPF_DISPATCHER_MAX;
 
-	for (int i = 0; i < BPF_DISPATCHER_MAX; i++) {
+	for (int i = 0; i < max; i++) {
 		live[i] = bpf_load_size(64);
 		if (failed(!live[i], "dispatcher"))
 			return;
 	}
-	usage_start();
-	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
-		bpf_dispatcher_change_prog(d, NULL, live[i]);
-	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
-		bpf_dispatcher_change_prog(d, live[i], NULL);
-	usage_end(2 * BPF_DISPATCHER_MAX, NO_MEMORY, "update a dispatcher");
-	for (int i = 0; i < BPF_DISPATCHER_MAX; i++)
+	/* All of them come, then all of them go. */
+	for_usage(i, 2 * max, NO_MEMORY, "update a dispatcher")
+		bpf_dispatcher_change_prog(d, i < max ? NULL : live[i % max], i < max ? live[i] : NULL);
+	for (int i = 0; i < max; i++)
 		bpf_prog_put(live[i]);
 }
 #endif
