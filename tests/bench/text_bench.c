@@ -816,7 +816,7 @@ static void read_kallsyms(unsigned int readers, unsigned int n)
 
 static struct kprobe *many_probes, **many_list;
 
-/* Returns how many could be registered. */
+/* Returns how many were registered: all or none. */
 static unsigned int kprobes_register(unsigned int n)
 {
 	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
@@ -826,12 +826,10 @@ static unsigned int kprobes_register(unsigned int n)
 			.addr = (void *)(text_bench_functions + (i + i / 100) * insn),
 			.pre_handler = probe_hit,
 		};
-		if (failed(register_kprobe(&many_probes[i]), "kprobes"))
-			return i;
 		many_list[i] = &many_probes[i];
 	}
 
-	return n;
+	return failed(register_kprobes(many_list, n), "kprobes") ? 0 : n;
 }
 
 static void kprobes_unregister(unsigned int n)
@@ -842,14 +840,11 @@ static void kprobes_unregister(unsigned int n)
 
 static void bench_kprobes(unsigned int n)
 {
-	unsigned int done, yes = 0;
+	unsigned int yes = 0;
 
 	usage_start();
-	done = kprobes_register(n);
-	if (done < n) {
-		kprobes_unregister(done);
+	if (!kprobes_register(n))
 		return;
-	}
 	usage_end(n, 0, "register %u kprobes", n);
 
 	if (one_cpu) {
@@ -991,6 +986,8 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 	entries = entries ?: direct_map_entries();
 	usage_start();
 	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
+	if (!n)
+		return;
 	usage_end(n, 0, "memory of %u %s", n, what);
 	for (unsigned int i = 0; probes && i < n; i++) {
 		live[i] = (void *)SLOT_OF(&many_probes[i]);
