@@ -309,16 +309,9 @@ static int own_write(void *p, size_t size)
 #define text_poke_batch_end(batch)	do { } while (0)
 #else
 /* Programs have 128 MB on riscv, slots have more. */
-static void *own_alloc(size_t size)
-{
-	return execmem_text_alloc(EXECMEM_KPROBES, size, size < 64 ? 8 : size % 3 ? 64 : 16);
-}
-
-static int own_write(void *p, size_t size)
-{
-	return text_poke_copy(p, code, size);
-}
-
+#define own_alloc(size) \
+	execmem_text_alloc(EXECMEM_KPROBES, size, (size) < 64 ? 8 : (size) % 3 ? 64 : 16)
+#define own_write(p, size)		text_poke_copy(p, code, size)
 #define own_free(p, size)		execmem_text_free(EXECMEM_KPROBES, p)
 #define image_alloc			bpf_image_alloc
 #define image_protect(p, size)		0
