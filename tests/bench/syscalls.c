@@ -32,8 +32,7 @@ int main(int argc, char **argv)
 	start = now();
 	for (int i = 0; i < CALLS; i++)
 		syscall(__NR_getppid);
-	printf("bench: a system call: instructions = %lld/%d\n", now() - start, CALLS);
-	printf("bench: done\n");
+	printf("bench: a system call: instructions = %lld/%d\nbench: done\n", now() - start, CALLS);
 	reboot(RB_AUTOBOOT);
 	return 1;
 }

@@ -772,7 +772,7 @@ static void read_kallsyms(unsigned int readers, unsigned int n)
 {
 	int (*open)(struct inode *i, struct file *f) = (void *)kallsyms_lookup_name("kallsyms_open");
 	static struct file files[2];
-	loff_t pos[2] = { };
+	struct kiocb kiocbs[2];
 	long bytes = 0, got;
 	u64 start;
 
@@ -782,20 +782,17 @@ static void read_kallsyms(unsigned int readers, unsigned int n)
 	for (int r = 0; r < readers; r++) {
 		files[r].f_cred = current_cred();
 		open(NULL, &files[r]);
+		init_sync_kiocb(&kiocbs[r], &files[r]);
 	}
 	start = ktime_get_ns();
 	do {
 		got = 0;
 		for (int r = 0; r < readers; r++) {
 			struct kvec vec = { code, PAGE_SIZE };
-			struct kiocb kiocb;
 			struct iov_iter iter;
 
-			init_sync_kiocb(&kiocb, &files[r]);
 			iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
-			kiocb.ki_pos = pos[r];
-			got += seq_read_iter(&kiocb, &iter);
-			pos[r] = kiocb.ki_pos;
+			got += seq_read_iter(&kiocbs[r], &iter);
 		}
 		bytes += got;
 	} while (got > 0);
