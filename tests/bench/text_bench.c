@@ -78,52 +78,40 @@ static bool failed(bool it_did, const char *what)
 
 /* --- what can be counted ------------------------------------------------------ */
 
-/* Interrupts have rows of their own. */
 enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, INTERRUPTS, SYNCS,
        NR_KINDS };
-static const char * const kinds[] = { "broadcasts", "TLB flushes", "attribute changes",
-				      "grows", "shrinks", "perf records", "bytes for perf" };
-
+#define MAX_SYMBOLS	5
 /* Calls of functions that reach beyond this CPU, or change a mapping. */
-static const struct counted {
-	int kind;
-	const char *symbol;
-} counted[] = {
-	{ BROADCASTS, "smp_call_function_many_cond" },
-	{ BROADCASTS, "sbi_remote_fence_i" },
-	{ FLUSHES, "flush_tlb_kernel_range" },
-	{ FLUSHES, "flush_tlb_all" },
-	{ FLUSHES, "radix__flush_tlb_kernel_range" },
-	{ FLUSHES, "cpa_flush" },
-	{ CHANGES, "change_page_attr_set_clr" },
-	{ CHANGES, "change_memory_common" },
-	{ CHANGES, "__change_memory_common" },
-	{ CHANGES, "__set_memory" },
-	{ CHANGES, "change_memory_attr" },
+static const struct {
+	const char *name;
+	const char *symbols[MAX_SYMBOLS];
+} counted[NR_KINDS] = {
+	[BROADCASTS] = { "broadcasts", { "smp_call_function_many_cond", "sbi_remote_fence_i" } },
+	[FLUSHES] = { "TLB flushes", { "flush_tlb_kernel_range", "flush_tlb_all", "cpa_flush",
+				       "radix__flush_tlb_kernel_range" } },
+	[CHANGES] = { "attribute changes", { "change_page_attr_set_clr", "change_memory_common",
+					     "__change_memory_common", "__set_memory",
+					     "change_memory_attr" } },
 	/* The pools of the series, the packs of the base. */
-	{ GROWS, "execmem_alloc_traps" },
-	{ GROWS, "bpf_jit_alloc_exec" },
-	{ SHRINKS, "execmem_free_traps" },
-	{ SHRINKS, "bpf_jit_free_exec" },
-	{ RECORDS, "perf_output_begin" },
-	/* Of other CPUs than the one that calls. */
-	{ INTERRUPTS, "generic_smp_call_function_single_interrupt" },
+	[GROWS] = { "grows", { "execmem_alloc_traps", "bpf_jit_alloc_exec" } },
+	[SHRINKS] = { "shrinks", { "execmem_free_traps", "bpf_jit_free_exec" } },
+	[RECORDS] = { "perf records", { "perf_output_begin" } },
+	[RECORD_BYTES] = { "bytes for perf" },
+	/* Of other CPUs than the one that calls. Rows of their own have them. */
+	[INTERRUPTS] = { NULL, { "generic_smp_call_function_single_interrupt" } },
 	/* What the interrupts of a broadcast call. */
-	{ SYNCS, "text_poke_sync_interrupt" },
-	{ SYNCS, "text_poke_sync_catch_up" },
-	{ SYNCS, "do_sync_core" },
-	{ SYNCS, "do_nothing" },
-	{ SYNCS, "ipi_remote_fence_i" },
+	[SYNCS] = { NULL, { "text_poke_sync_interrupt", "text_poke_sync_catch_up", "do_sync_core",
+			    "do_nothing", "ipi_remote_fence_i" } },
 };
 
-static struct kprobe probes[ARRAY_SIZE(counted)];
+static struct kprobe probes[NR_KINDS][MAX_SYMBOLS];
 static atomic_long_t hits[NR_KINDS];
 static bool known[NR_KINDS];
 static int calling_cpu;
 
 static int hit(struct kprobe *p, struct pt_regs *regs)
 {
-	int kind = counted[p - probes].kind;
+	int kind = (p - probes[0]) / MAX_SYMBOLS;
 
 	if ((kind != INTERRUPTS && kind != SYNCS) || raw_smp_processor_id() != calling_cpu)
 		atomic_long_inc(&hits[kind]);
@@ -135,10 +123,12 @@ NOKPROBE_SYMBOL(hit);
 
 static void counters_start(void)
 {
-	for (int i = 0; i < ARRAY_SIZE(counted); i++) {
-		probes[i].symbol_name = counted[i].symbol;
-		probes[i].pre_handler = hit;
-		known[counted[i].kind] |= !register_kprobe(&probes[i]);
+	for (int k = 0; k < NR_KINDS; k++) {
+		for (int i = 0; i < MAX_SYMBOLS && counted[k].symbols[i]; i++) {
+			probes[k][i].symbol_name = counted[k].symbols[i];
+			probes[k][i].pre_handler = hit;
+			known[k] |= !register_kprobe(&probes[k][i]);
+		}
 	}
 }
 
@@ -253,7 +243,7 @@ static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt,
 	known[RECORD_BYTES] = known[RECORDS];
 	for (int k = 0; k < INTERRUPTS; k++) {
 		if (known[k] && perf_listens == (k >= RECORDS))
-			result(atomic_long_read(&hits[k]), n, "%s: %s", name, kinds[k]);
+			result(atomic_long_read(&hits[k]), n, "%s: %s", name, counted[k].name);
 	}
 }
 

@@ -8,13 +8,10 @@ static void *fine(const void *code, size_t len)
 {
 	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
 
-	if (!p)
-		return NULL;
-	if (text_poke_copy(p, code, len)) {
-		execmem_text_free(p);
-		return NULL;
-	}
-	return p;
+	if (p && !text_poke_copy(p, code, len))
+		return p;
+	execmem_text_free(p);
+	return NULL;
 }
 
 static int other_memory(struct thing *t, const void *code, size_t len)
