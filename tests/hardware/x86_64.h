@@ -27,11 +27,9 @@ static void encode(uint8_t *code, uint32_t v)
 {
 	uint32_t low = v & 0xffff, high = v & 0xffff0000;
 
-	code[0] = 0xb8;
+	memcpy(code, "\xb8....\x0d....\xc3", CODE);
 	memcpy(code + 1, &low, 4);
-	code[5] = 0x0d;
-	memcpy(code + 6, &high, 4);
-	code[10] = 0xc3;
+	memcpy(code + HEAD + 1, &high, 4);
 }
 
 static inline void event(void)
