@@ -67,8 +67,8 @@ static void find_places(void)
 
 /* The lines of /proc/cpuinfo that name a processor, each value once; a hypervisor; the kernel. */
 static const char system_is[] =
-	"awk -F '[\t ]*: ' '$1 ~ /^(vendor_id|model name|cpu family|model|stepping|microcode|isa|uarch|cpu|revision|"
-	"CPU (implementer|architecture|variant|part|revision)|mvendorid|marchid|mimpid)$/ && !seen[$0]++ {"
+	"awk -F '[\t ]*: ' '$1 ~ /^(vendor_id|model name|cpu family|model|stepping|microcode|isa|uarch|cpu|"
+	"revision|CPU (implementer|architecture|variant|part|revision)|mvendorid|marchid|mimpid)$/ && !seen[$0]++ {"
 	"	printf \"%-17s%s\\n\", $1, $2 }' /proc/cpuinfo\n"
 	"vm='no sign of one'\n"
 	"! test -e /sys/hypervisor/type || vm='yes: /sys/hypervisor'\n"
