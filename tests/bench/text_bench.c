@@ -1097,17 +1097,14 @@ out:
 /* How many of @others CPUs that need not know are interrupted. */
 static void bench_sync_loads(unsigned int others, const char *which)
 {
-	long interrupts, syncs;
-
 	settle();
-	interrupts = atomic_long_read(&hits[INTERRUPTS]);
-	syncs = atomic_long_read(&hits[SYNCS]);
+	memset(hits, 0, sizeof(hits));
 	for (int i = 0; i < 1000; i++)
 		live[i] = bpf_load_size(size_of(PROGRAM, i));
-	result(atomic_long_read(&hits[INTERRUPTS]) - interrupts, 1,
+	result(atomic_long_read(&hits[INTERRUPTS]), 1,
 	       "load 1,000 BPF programs: interrupts of %u %s CPUs", others, which);
 	if (known[SYNCS])
-		result(atomic_long_read(&hits[SYNCS]) - syncs, 1,
+		result(atomic_long_read(&hits[SYNCS]), 1,
 		       "load 1,000 BPF programs: %u %s CPUs: interrupts of broadcasts", others, which);
 	for (int i = 0; i < 1000; i++) {
 		if (!failed(!live[i], "programs"))
@@ -1126,14 +1123,13 @@ static void bench_sync_idle(void)
 	guard(migrate)();
 	calling_cpu = raw_smp_processor_id();
 #ifdef TEXT_BENCH_SHARED
-	long before = atomic_long_read(&hits[INTERRUPTS]);
-
+	memset(hits, 0, sizeof(hits));
 	for (int i = 0; i < OPS; i++) {
 		/* Let the others go to sleep. */
 		schedule_timeout_uninterruptible(2);
 		text_poke_sync();
 	}
-	result(atomic_long_read(&hits[INTERRUPTS]) - before, OPS,
+	result(atomic_long_read(&hits[INTERRUPTS]), OPS,
 	       "text_poke_sync(): interrupts of %u idle CPUs", others);
 #endif
 	bench_sync_loads(others, "idle");
