@@ -144,6 +144,13 @@ static void settle(void)
 	}
 }
 
+/* Blocks that are given back some seconds after they are empty do not count for the next row. */
+static void let_trim(void)
+{
+	if (!one_cpu)
+		schedule_timeout_uninterruptible(12 * HZ);
+}
+
 /*
  * Bytes in the cache of huge pages that nobody has been given. They are counted as
  * free, or what the first user of a huge page needs would hide what the others do.
@@ -635,6 +642,7 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 	}
 	for_usage(i, n, NO_MEMORY, "unload %u BPF programs%s", n, with)
 		bpf_prog_put(live[i]);
+	let_trim();
 }
 
 static void bpf_fill(void *p, unsigned int size)
@@ -1290,10 +1298,13 @@ static int __init text_bench(void)
 			bench_churn(50);
 			bench_churn(500);
 			bench_churn(5000);
+			let_trim();
 		}
 	}
-	if (wanted("objects") && !one_cpu)
+	if (wanted("objects") && !one_cpu) {
 		bench(64, 10000);
+		let_trim();
+	}
 	for (int c = 0; c < nr && wanted("objects") && one_cpu; c++) {
 		/* Packs of a million would be searched for an hour; for holes, those of fewer. */
 		if (SERIES || counts[c] < MANY)
