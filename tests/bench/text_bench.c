@@ -97,7 +97,7 @@ static const struct {
 	[SHRINKS] = { "shrinks", { "execmem_free_traps", "bpf_jit_free_exec" } },
 	[RECORDS] = { "perf records", { "perf_output_begin" } },
 	[RECORD_BYTES] = { "bytes for perf" },
-	/* Of other CPUs than the one that calls. Rows of their own have them. */
+	/* Of other CPUs than 0, which calls. Rows of their own have them. */
 	[INTERRUPTS] = { NULL, { "generic_smp_call_function_single_interrupt" } },
 	/* What the interrupts of a broadcast call. */
 	[SYNCS] = { NULL, { "text_poke_sync_interrupt", "text_poke_sync_catch_up", "do_sync_core",
@@ -107,13 +107,12 @@ static const struct {
 static struct kprobe probes[NR_KINDS][MAX_SYMBOLS];
 static atomic_long_t hits[NR_KINDS];
 static bool known[NR_KINDS];
-static int calling_cpu;
 
 static int hit(struct kprobe *p, struct pt_regs *regs)
 {
 	int kind = (p - probes[0]) / MAX_SYMBOLS;
 
-	if ((kind != INTERRUPTS && kind != SYNCS) || raw_smp_processor_id() != calling_cpu)
+	if ((kind != INTERRUPTS && kind != SYNCS) || raw_smp_processor_id())
 		atomic_long_inc(&hits[kind]);
 	if (kind == RECORDS)
 		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[RECORD_BYTES]);
@@ -1128,8 +1127,7 @@ static void bench_sync_idle(void)
 
 	if (failed(!known[INTERRUPTS], "idle CPUs"))
 		return;
-	guard(migrate)();
-	calling_cpu = raw_smp_processor_id();
+	set_cpus_allowed_ptr(current, cpumask_of(0));
 #ifdef TEXT_BENCH_SHARED
 	memset(hits, 0, sizeof(hits));
 	for (int i = 0; i < OPS; i++) {
@@ -1143,12 +1141,13 @@ static void bench_sync_idle(void)
 	bench_sync_loads(others, "idle");
 
 	/* See syscalls.c. Without an initramfs there is no such program. */
-	for (int i = 0; i < 4; i++) {
-		cpu[0] = '0' + (calling_cpu + 1 + i) % (others + 1);
+	for (int i = 1; i <= 4; i++) {
+		cpu[0] = '0' + i;
 		spins = !call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
 	}
 	if (spins)
 		bench_sync_loads(others, "idle and busy");
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
 }
 
 #ifdef CONFIG_X86
