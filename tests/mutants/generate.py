@@ -330,7 +330,7 @@ def drop(listing, messages):
     with open(messages, errors="replace") as f:
         for line in f:
             # What an inline function asserts is wrong where it is called.
-            line = re.sub(r"^ +inlined from .* at (\S+:\d+:\d+):$", r"\1: error: inlined", line)
+            line = re.sub(r"^ +inlined from .* at (\S+:\d+:\d+):$", r"\1: note: expansion", line)
             m = re.match(r"(?:\S*?linux/)?(\S+?):(\d+):(\d+): (error|warning|note): (.*)", line)
             if not m:
                 continue
@@ -353,7 +353,7 @@ def drop(listing, messages):
             inner = min((s for s in spans[path] if s[0] <= offset < s[1]), key=lambda s: s[1] - s[0], default=None)
             line_end = text.index("\n", offset)
             if m[4] == "note":
-                # The fault is in an argument of the macro.
+                # The fault is in an argument of the macro or function.
                 within = [s for s in spans[path] if offset < s[0] < line_end]
                 for s in within:
                     new.update(s[2])
