@@ -7,7 +7,7 @@ image=arch/x86/boot/bzImage
 console=ttyS0
 qemu=qemu-system-x86_64
 # A kernel without ACPI finds one CPU of each socket.
-machine=(-machine pc -cpu max -smp 4,sockets=4)
+machine=(-machine pc -cpu max -smp "4,sockets=4")
 # With a thread for each CPU, QEMU 10.0 may translate an instruction again after it has noticed
 # a write to it and before it writes. The CPU then runs an int3 that memory no longer has.
 accel=tcg,thread=single

@@ -88,9 +88,7 @@ arch_vars() {
 	# shellcheck disable=SC2317
 	more_boots() { :; }
 	. "$top/kernel-config/$1.sh"
-	case $(uname -m):$cross in
-	x86_64:x86_64-* | aarch64:aarch64-*) cross= ;;
-	esac
+	[[ $(uname -m):$cross != @(x86_64:x86_64-*|aarch64:aarch64-*) ]] || cross=
 }
 
 # all_arches [VARIABLE]: the architectures for which ARCH.sh sets it. "full" are those that
@@ -197,13 +195,11 @@ objects() {
 
 # unmet OUT: the symbols of OUT/wanted that OUT/.config lacks.
 unmet() {
-	awk '{ if ($1 == "#") { name = $2; value = "n"; if ($NF != "set") next }
-		else { name = substr($0, 1, index($0, "=") - 1); value = substr($0, index($0, "=") + 1) } }
-		name !~ /^CONFIG_/ { next }
-		FNR == NR { has[name] = value; next }
-		{ is = name in has ? has[name] : "n" }
-		is != value && !(value == "" && is == "n") {
-			print substr(name, 8) "=" is ", wanted " value }' "$1/.config" "$1/wanted"
+	awk -F= '{ sub(/^# /, ""); sub(/ is not set$/, "=n"); value = substr($0, index($0, "=") + 1) }
+		!/^CONFIG_[^ ]*=/ { next }
+		FNR == NR { has[$1] = value; next }
+		{ is = $1 in has ? has[$1] : "n" }
+		is != value && !(value == "" && is == "n") { print substr($1, 8) "=" is ", wanted " value }' "$1/.config" "$1/wanted"
 }
 
 # configure SRC OUT FRAGMENT...: nothing to do if it was configured like this before. CONFIGURE

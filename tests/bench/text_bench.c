@@ -59,12 +59,15 @@ static struct rnd_state rnd;
 
 #define result(v, n, fmt, ...)	pr_info("bench: " fmt " = %ld/%u\n", ##__VA_ARGS__, (long)(v), n)
 
-/* Says which row is missing. */
-static bool failed(bool it_did, const char *what)
+#define missing(row)		pr_info("bench: FAILED: " row "\n")
+
+/* Nothing is measured after that. */
+static void end_if(bool failed, const char *what)
 {
-	if (it_did)
-		pr_info("bench: FAILED: %s\n", what);
-	return it_did;
+	if (!failed)
+		return;
+	pr_info("bench: FAILED: %s\n", what);
+	kernel_restart(NULL);
 }
 
 /* Do something @n times. */
@@ -280,20 +283,13 @@ static size_t size_of(size_t size, unsigned int i)
 
 #ifndef TEXT_BENCH_SHARED
 /* What BPF does: a bitmap for each 2 MB. */
-#define own_alloc(size) \
-	bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
+#define own_alloc(size)			bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
 #define own_free(p, size)		bpf_prog_pack_free(p, size)
-
-static int own_write(void *p, size_t size)
-{
 #ifdef CONFIG_S390
-	s390_kernel_write(p, code, size);
-	return 0;
+#define own_write(p, size)		({ s390_kernel_write(p, code, size); 0; })
 #else
-	return IS_ERR_OR_NULL(bpf_arch_text_copy(p, code, size)) ? -EIO : 0;
+#define own_write(p, size)		IS_ERR_OR_NULL(bpf_arch_text_copy(p, code, size))
 #endif
-}
-
 #define image_alloc			arch_alloc_bpf_trampoline
 #define image_protect			arch_protect_bpf_trampoline
 #define image_free			arch_free_bpf_trampoline
@@ -320,22 +316,17 @@ static int own_write(void *p, size_t size)
 #define finalize(...)			bpf_jit_binary_pack_finalize(NULL, __VA_ARGS__)
 #endif
 
-static bool make(unsigned int at, size_t size, bool write)
+static void make(unsigned int at, size_t size, bool write)
 {
 	sizes[at] = size;
 	live[at] = own_alloc(size);
-
-	return !failed(!live[at] || (write && own_write(live[at], size)), "objects");
+	end_if(!live[at] || (write && own_write(live[at], size)), "objects");
 }
 
-static unsigned int fill(unsigned int n, size_t size, bool write)
+static void fill(unsigned int n, size_t size, bool write)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		if (!make(i, size_of(size, i), write))
-			return i + !!live[i];
-	}
-
-	return n;
+	for (unsigned int i = 0; i < n; i++)
+		make(i, size_of(size, i), write);
 }
 
 static void free_all(unsigned int n)
@@ -345,41 +336,36 @@ static void free_all(unsigned int n)
 }
 
 /* Object @at goes, another one comes. */
-static bool replace(unsigned int at, size_t size, bool write)
+static void replace(unsigned int at, size_t size, bool write)
 {
 	own_free(live[at], sizes[at]);
-
-	return make(at, size, write);
+	make(at, size, write);
 }
 
 static void bench(size_t size, unsigned int n)
 {
 	const char *what = size == MIXED ? "of mixed sizes" : "of 64 bytes";
-	unsigned int done, ops = max(10 * OPS, n / 10);
+	unsigned int ops = max(10 * OPS, n / 10);
 
 	usage_start();
-	done = fill(n, size, n <= 10000);
+	fill(n, size, n <= 10000);
 	usage_end(n, 0, "%u objects %s", n, what);
-	if (done < n || n < 1000)
-		goto out;
 
 	/* Holes of all sizes. */
 	if (size == MIXED) {
 		for_usage(i, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what) {
-			if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), false))
-				goto out;
+			replace(prandom_u32_state(&rnd) % n, size_of(size, i), false);
 			if (i % 1000 == 0)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
 	}
 
 	/* The live ones stay as many. */
-	for_usage(i, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what) {
-		if (!replace(prandom_u32_state(&rnd) % n, size_of(size, i), true))
-			break;
+	if (n >= 1000) {
+		for_usage(i, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what)
+			replace(prandom_u32_state(&rnd) % n, size_of(size, i), true);
 	}
-out:
-	free_all(done);
+	free_all(n);
 }
 
 /* Small programs come and go: what each 64 KiB cost that are freed and used again. */
@@ -394,8 +380,7 @@ static void bench_churn(unsigned int kb)
 		unsigned int at = i * 7919 % n;
 
 		freed += sizes[at];
-		if (!replace(at, size_of(PROGRAM, i), true))
-			break;
+		replace(at, size_of(PROGRAM, i), true);
 		/* Let the worker trap what was freed: time passes between programs. */
 		if (i % 100 == 99)
 			schedule_timeout_uninterruptible(msecs_to_jiffies(20));
@@ -404,25 +389,25 @@ static void bench_churn(unsigned int kb)
 	free_all(n);
 }
 
+static void come_and_go(unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++)
+		own_free(live[i], sizes[i]);
+	schedule_timeout_uninterruptible(msecs_to_jiffies(50));
+	for (unsigned int i = from; i < to; i++)
+		make(i, sizes[i], true);
+}
+
 /* Programs come and go, beside others that stay. After the first time all should be there. */
 static void bench_rounds(void)
 {
 	const unsigned int baseline = 50 * 1000 / 1152, all = 250 * 1000 / 1152;
 
 	fill(all, PROGRAM, false);
-	for (int round = 0; round <= 100; round++) {
-		if (round == 1) {
-			/* What earlier rows have left goes back meanwhile. */
-			schedule_timeout_uninterruptible(12 * HZ);
-			usage_start();
-		}
-		for (int i = baseline; i < all; i++)
-			own_free(live[i], sizes[i]);
-		schedule_timeout_uninterruptible(msecs_to_jiffies(50));
-		for (int i = baseline; i < all; i++)
-			make(i, sizes[i], true);
-	}
-	usage_end(100, NO_MEMORY, "load and unload 200 KB of programs once more");
+	come_and_go(baseline, all);
+	let_trim();
+	for_usage(i, 100, NO_MEMORY, "load and unload 200 KB of programs once more")
+		come_and_go(baseline, all);
 	free_all(all);
 }
 
@@ -511,7 +496,7 @@ static bool bench_irqs_off(void *p, size_t len)
 		/* A long write may have one stretch: enough of them. */
 		for (int i = 0; i < 100 || ktime_get_ns() - start < 50 * NSEC_PER_MSEC; i++) {
 			if (len)
-				own_write(p, len);
+				end_if(own_write(p, len), "writes");
 			else
 				cpu_relax();
 		}
@@ -524,8 +509,10 @@ static bool bench_irqs_off(void *p, size_t len)
 			late_entry = min(late_entry, late_least);
 		longest = min(longest, max(late_most, late_entry) - late_entry);
 	}
-	if (failed(longest > (len ? S64_MAX : 1000), "interrupts off"))
+	if (longest > (len ? S64_MAX : 1000)) {
+		missing("interrupts off");
 		return false;
+	}
 	result(longest, 1, "write %zu bytes: longest stretch with interrupts off", len);
 	return true;
 }
@@ -535,10 +522,9 @@ static void bench_writes(void)
 {
 	static const size_t lens[] = { 8, 64, SZ_4K, SZ_64K, CODE };
 	void *p = own_alloc(CODE + PAGE_SIZE), *at = PTR_ALIGN(p, PAGE_SIZE);
-	bool bad = !p;
+	bool bad = false;
 
-	if (failed(bad, "writes"))
-		return;
+	end_if(!p, "writes");
 	for (int l = 0; l < ARRAY_SIZE(lens); l++)
 		TIMED(20, bad |= own_write(at, lens[l]), "write %zu bytes", lens[l]);
 	/* The optimizer of kprobes may still have stretches of its own. */
@@ -551,19 +537,13 @@ static void bench_writes(void)
 #ifdef TEXT_BENCH_SHARED
 	/* What a write consists of besides the copy. */
 	struct page **pages;
-	size_t len __maybe_unused = 64;
 
 	TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex),
 	      "part of a write: text_mutex");
 	TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages), "part of a write: the check");
-#ifdef __HAVE_ARCH_MEMCMP
-	/* Elsewhere it is no memcmp(). */
-	TIMED(OPS, OPTIMIZER_HIDE_VAR(len); bad |= !!memcmp(at, code, len),
-	      "part of a write: the comparison, 64 bytes");
-#endif
 	TIMED(OPS, text_poke_sync(), "part of a write on arm64 and riscv: text_poke_sync()");
 #endif
-	failed(bad, "writes");
+	end_if(bad, "writes");
 	own_free(p, CODE + PAGE_SIZE);
 }
 
@@ -581,17 +561,15 @@ static struct bpf_prog *bpf_load(unsigned int len)
 		.insns = (unsigned long)insns,
 		.license = (unsigned long)"GPL",
 	};
-	struct bpf_prog *prog;
 	int fd = kern_sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+	struct bpf_prog *prog = bpf_prog_get(fd);
 
-	if (fd < 0)
-		return NULL;
-	prog = bpf_prog_get(fd);
 	close_fd(fd);
 	/* Only on the way to user space would the file be closed. */
 	task_work_run();
+	end_if(IS_ERR(prog), "programs");
 
-	return IS_ERR(prog) ? NULL : prog;
+	return prog;
 }
 
 /* An instruction of four bytes on each architecture, until the size is reached. */
@@ -632,11 +610,8 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
 						      bpf_load_size(size_of(PROGRAM, i));
 
-		if (failed(!prog, "programs"))
-			n = i;
-		else
-			/* The structure lives in vmalloc memory as well. */
-			data += prog->pages * PAGE_SIZE;
+		/* The structure lives in vmalloc memory as well. */
+		data += prog->pages * PAGE_SIZE;
 		live[i] = prog;
 	}
 	for_usage(i, n, NO_MEMORY, "unload %u BPF programs%s", n, with)
@@ -656,38 +631,29 @@ static void bench_bpf_memory(unsigned int size)
 	struct bpf_binary_header *ro, *rw;
 	u8 *image, *rw_image;
 
-	if (failed(!prog, "programs"))
-		return;
 	for_usage(i, OPS, NO_MEMORY, "memory of a program of %u bytes: allocate + write + free", size) {
 		ro = pack_alloc(prog, size - 32, &image, 4, &rw, &rw_image, bpf_fill);
 		/* On s390 the base cannot write to such memory. */
-		if (failed(!ro || finalize(ro, rw), "memory of a program"))
-			goto out;
+		if (!ro || finalize(ro, rw)) {
+			missing("memory of a program");
+			break;
+		}
 		bpf_jit_binary_pack_free(ro, NULL);
 	}
-out:
 	bpf_prog_put(prog);
 }
 
 static void bench_trampolines(unsigned int n)
 {
 	const unsigned int size = 300;
-	bool bad = false;
 
 	for_usage(i, n, 0, "memory of %u BPF trampolines: allocate + write", n) {
 		live[i] = image_alloc(size);
-		bad |= IS_ERR_OR_NULL(live[i]) || own_write(live[i], size) ||
-		       image_protect(live[i], size);
+		end_if(IS_ERR_OR_NULL(live[i]) || own_write(live[i], size) ||
+		       image_protect(live[i], size), "trampolines");
 	}
-	if (failed(bad, "trampolines"))
-		return;
 	while (n--)
 		image_free(live[n], size);
-}
-
-static int stub(void *state)
-{
-	return 0;
 }
 
 /* What maps with 16 members do when they are registered. */
@@ -698,10 +664,8 @@ static void bench_struct_ops(unsigned int maps)
 	struct bpf_tramp_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
 	struct bpf_prog *prog = bpf_load_size(64);
 	unsigned int n = 0, bytes = 0;
-	bool bad = !link || !prog;
 
-	if (failed(bad, "struct_ops"))
-		return;
+	end_if(!link, "struct_ops");
 	bpf_tramp_link_init(link, BPF_LINK_TYPE_STRUCT_OPS, &bpf_struct_ops_link_lops, prog, 0, 0);
 	for_usage(m, maps, NO_MEMORY, "a map of struct_ops with 16 members") {
 		DEFINE_TEXT_POKE_BATCH(batch);
@@ -711,7 +675,8 @@ static void bench_struct_ops(unsigned int maps)
 
 		for (int i = 0; i < 16; i++) {
 			before = image;
-			bad |= prepare_trampoline(tnodes, &link->node, &model, stub, &image, &used, true);
+			end_if(prepare_trampoline(tnodes, &link->node, &model, hit, &image, &used, true),
+			       "struct_ops");
 			if (image != before) {
 				live[n] = image;
 				sizes[n++] = ops_image_size(used);
@@ -719,13 +684,12 @@ static void bench_struct_ops(unsigned int maps)
 		}
 		text_poke_batch_end(&batch);
 		while (first < n) {
-			bad |= image_protect(live[first], sizes[first]);
+			end_if(image_protect(live[first], sizes[first]), "struct_ops");
 			bytes += sizes[first++];
 		}
 	}
 	if (one_cpu)
 		result(bytes, maps, "a map of struct_ops with 16 members: bytes of images");
-	failed(bad, "struct_ops");
 	while (n--)
 		image_free(live[n], sizes[n]);
 	bpf_link_put(&link->link);
@@ -759,64 +723,44 @@ asm(".pushsection .text\n"
     ".popsection\n");
 extern const u8 text_bench_functions[];
 
-static int probe_hit(struct kprobe *p, struct pt_regs *regs)
-{
-	return 0;
-}
-
-/* Readers take turns, so that they would disturb each other if they could. */
-static void read_kallsyms(unsigned int readers, unsigned int n)
+static void read_kallsyms(unsigned int n)
 {
 	int (*open)(struct inode *i, struct file *f) = (void *)kallsyms_lookup_name("kallsyms_open");
-	static struct file files[2];
-	struct kiocb kiocbs[2];
+	struct file file = { .f_cred = current_cred() };
 	long bytes = 0, got;
+	struct kiocb kiocb;
 	u64 start;
 
-	if (failed(!open, "kallsyms"))
-		return;
-	memset(files, 0, sizeof(files));
-	for (int r = 0; r < readers; r++) {
-		files[r].f_cred = current_cred();
-		open(NULL, &files[r]);
-		init_sync_kiocb(&kiocbs[r], &files[r]);
-	}
+	end_if(!open, "kallsyms");
+	open(NULL, &file);
+	init_sync_kiocb(&kiocb, &file);
 	start = ktime_get_ns();
 	do {
-		got = 0;
-		for (int r = 0; r < readers; r++) {
-			struct kvec vec = { code, PAGE_SIZE };
-			struct iov_iter iter;
+		struct kvec vec = { code, PAGE_SIZE };
+		struct iov_iter iter;
 
-			iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
-			got += seq_read_iter(&kiocbs[r], &iter);
-		}
+		iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
+		got = seq_read_iter(&kiocb, &iter);
 		bytes += got;
 	} while (got > 0);
-	result(ktime_get_ns() - start, readers, "read kallsyms, %u kprobes, %u at a time: instructions",
-	       n, readers);
-	result(bytes, readers, "read kallsyms, %u kprobes, %u at a time: bytes", n, readers);
-	for (int r = 0; r < readers; r++)
-		seq_release_private(NULL, &files[r]);
+	result(ktime_get_ns() - start, 1, "read kallsyms, %u kprobes, 1 at a time: instructions", n);
+	result(bytes, 1, "read kallsyms, %u kprobes, 1 at a time: bytes", n);
+	seq_release_private(NULL, &file);
 	memset(code, 0, PAGE_SIZE);
 }
 
-static struct kprobe *many_probes, **many_list;
+static struct kprobe many_probes[10000], *many_list[10000];
 
-/* Returns how many were registered: all or none. */
-static unsigned int kprobes_register(unsigned int n)
+static void kprobes_register(unsigned int n)
 {
 	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
 
 	for (unsigned int i = 0; i < n; i++) {
-		many_probes[i] = (struct kprobe){
-			.addr = (void *)(text_bench_functions + (i + i / 100) * insn),
-			.pre_handler = probe_hit,
-		};
+		memset(&many_probes[i], 0, sizeof(*many_probes));
+		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
 		many_list[i] = &many_probes[i];
 	}
-
-	return failed(register_kprobes(many_list, n), "kprobes") ? 0 : n;
+	end_if(register_kprobes(many_list, n), "kprobes");
 }
 
 static void kprobes_unregister(unsigned int n)
@@ -830,16 +774,14 @@ static void bench_kprobes(unsigned int n)
 	unsigned int yes = 0;
 
 	usage_start();
-	if (!kprobes_register(n))
-		return;
+	kprobes_register(n);
 	usage_end(n, 0, "register %u kprobes", n);
 
 	if (one_cpu) {
 		TIMED(10 * OPS, yes += kernel_text_address(SLOT_OF(&many_probes[i_ * 7919 % n])),
 		      "kernel_text_address() of a slot, %u kprobes", n);
-		failed(yes != 10 * OPS, "kernel_text_address()");
-		read_kallsyms(1, n);
-		read_kallsyms(2, n);
+		end_if(yes != 10 * OPS, "kernel_text_address()");
+		read_kallsyms(n);
 	}
 
 	usage_start();
@@ -850,15 +792,6 @@ static void bench_kprobes(unsigned int n)
 static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
 		      struct ftrace_regs *fregs)
 {
-}
-
-/* Every function of the kernel, as the function tracer does. */
-static void bench_tracer(void)
-{
-	static struct ftrace_ops everything = { .func = trace_hit };
-
-	TIMED(1, failed(register_ftrace_function(&everything), "tracer"), "trace every function");
-	TIMED(1, unregister_ftrace_function(&everything), "stop tracing every function");
 }
 
 static DEFINE_STATIC_KEY_FALSE(bench_key);
@@ -884,7 +817,7 @@ static void toggle_branches(bool on)
 		static_branch_enable(&bench_key);
 	else
 		static_branch_disable(&bench_key);
-	failed(on && branches() != 1000, "jump labels");
+	end_if(on && branches() != 1000, "jump labels");
 }
 
 /* --- what maps code ----------------------------------------------------------- */
@@ -932,14 +865,11 @@ static unsigned long direct_map_entries(void)
 	return n;
 }
 
-enum order { IN_TURN, RANDOM, OFTEN };	/* a tenth of them in nine cases of ten */
-
 /*
  * Misses of a fully associative TLB of @nr entries with LRU replacement, when one of @n
  * objects after the other, @runs times, runs from its first byte to its last one.
  */
-static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs,
-				enum order order)
+static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs, bool random)
 {
 	unsigned long addr, entry, size, misses = 0;
 	unsigned int at, i;
@@ -947,9 +877,7 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 
 	memset(tlb, 0, sizeof(tlb));
 	for (unsigned int run = 0; run < runs; run++) {
-		at = order == IN_TURN ? run : prandom_u32_state(&rnd) % n;
-		if (order == OFTEN && prandom_u32_state(&rnd) % 10)
-			at %= n / 10;
+		at = random ? prandom_u32_state(&rnd) % n : run;
 		for (addr = (unsigned long)live[at]; addr < (unsigned long)live[at] + sizes[at];
 		     addr = entry + size) {
 			size = entry_size(addr, &present);
@@ -965,33 +893,23 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 	return misses;
 }
 
-static void bench_mapping(unsigned int n, const char *what, bool probes)
+static void bench_mapping(unsigned int n)
 {
 	static unsigned long entries;
 
 	/* What is split stays split, so this has to come before everything else. */
 	entries = entries ?: direct_map_entries();
 	usage_start();
-	n = probes ? kprobes_register(n) : fill(n, PROGRAM, false);
-	if (!n)
-		return;
-	usage_end(n, 0, "memory of %u %s", n, what);
-	for (unsigned int i = 0; probes && i < n; i++) {
-		live[i] = (void *)SLOT_OF(&many_probes[i]);
-		sizes[i] = 4;
-	}
-	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1,
-	       "memory of %u %s: entries that map it", n, what);
-	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
-	       n, what);
-	for (int order = RANDOM; order <= OFTEN && n == 1000; order++)
-		result(tlb_misses(TLB_ENTRIES, n, MISS_CALLS, order), MISS_CALLS,
-		       "run %u programs%s: misses of a TLB of %u entries, each run", n,
-		       order == OFTEN ? ", a tenth of them often" : "", TLB_ENTRIES);
-	if (probes)
-		kprobes_unregister(n);
-	else
-		free_all(n);
+	fill(n, PROGRAM, false);
+	usage_end(n, 0, "memory of %u programs", n);
+	result(tlb_misses(ARRAY_SIZE(tlb), n, n, false), 1,
+	       "memory of %u programs: entries that map it", n);
+	result(direct_map_entries() - entries, 1,
+	       "memory of %u programs: entries added to the direct map", n);
+	if (n == 1000)
+		result(tlb_misses(TLB_ENTRIES, n, MISS_CALLS, true), MISS_CALLS,
+		       "run %u programs: misses of a TLB of %u entries, each run", n, TLB_ENTRIES);
+	free_all(n);
 }
 
 /* --- how long mutexes are held ------------------------------------------------ */
@@ -1060,8 +978,6 @@ static void hold_frees(unsigned int n)
 	free_all(1);
 	HOLD(fill(OPS, 128, false), "%u such holes, searched for what does not fit", n);
 	free_all(OPS);
-	HOLD(fill(n, 64, false), "%u such holes, used again", n);
-	free_all(n);
 	live = all;
 	for (unsigned int i = 1; i < 2 * n; i += 2)
 		own_free(live[i], 64);
@@ -1072,31 +988,23 @@ static void bench_holds(void)
 	static struct ftrace_ops ops[] = { { .func = hold_hit, .private = holds },
 					   { .func = hold_hit } };
 	const unsigned long at[] = { (unsigned long)mutex_lock, (unsigned long)mutex_unlock };
-	void *p = own_alloc(SZ_64K + PAGE_SIZE);
-	int hooks;
 
 	holds[0] = (struct hold){ "text_mutex", (unsigned long)&text_mutex, sizeof(text_mutex) };
-	holds[1].name = "the allocator's mutex";
-	holds[1].start = kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex");
+	holds[1] = (struct hold){ "the allocator's mutex",
+				  kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex") };
 	kallsyms_lookup_size_offset(holds[1].start, &holds[1].size, NULL);
-	if (failed(!p || !holds[1].size, "holds"))
-		return;
-	for (hooks = 0; hooks < ARRAY_SIZE(ops); hooks++) {
-		if (failed(ftrace_set_filter_ip(&ops[hooks], at[hooks], 0, 0) ||
-			   register_ftrace_function(&ops[hooks]), "holds"))
-			goto out;
-	}
+	end_if(!holds[1].size, "holds");
+	for (int i = 0; i < ARRAY_SIZE(ops); i++)
+		end_if(ftrace_set_filter_ip(&ops[i], at[i], 0, 0) ||
+		       register_ftrace_function(&ops[i]), "holds");
 	HOLD(mutex_lock(&text_mutex); mutex_unlock(&text_mutex), "nothing");
-	HOLD(own_write(PTR_ALIGN(p, PAGE_SIZE), SZ_64K), "write 64 KiB");
 	hold_frees(64);
 	if (!quick)
 		hold_frees(100000);
 	HOLD(toggle_branches(true); toggle_branches(false), "toggle 1,000 jump labels");
-	HOLD(kprobes_unregister(kprobes_register(1000)), "register and unregister 1,000 kprobes");
-out:
-	while (hooks--)
-		unregister_ftrace_function(&ops[hooks]);
-	own_free(p, SZ_64K + PAGE_SIZE);
+	HOLD(kprobes_register(1000); kprobes_unregister(1000), "register and unregister 1,000 kprobes");
+	for (int i = 0; i < ARRAY_SIZE(ops); i++)
+		unregister_ftrace_function(&ops[i]);
 }
 
 /* --- broadcasts --------------------------------------------------------------- */
@@ -1113,10 +1021,8 @@ static void bench_sync_loads(unsigned int n, unsigned int others, const char *wh
 	if (known[SYNCS])
 		result(atomic_long_read(&hits[SYNCS]), 1,
 		       "load %u BPF programs: %u %s CPUs: interrupts of broadcasts", n, others, which);
-	for (int i = 0; i < n; i++) {
-		if (!failed(!live[i], "programs"))
-			bpf_prog_put(live[i]);
-	}
+	for (int i = 0; i < n; i++)
+		bpf_prog_put(live[i]);
 }
 
 static void bench_sync_idle(void)
@@ -1125,8 +1031,10 @@ static void bench_sync_idle(void)
 	char cpu[] = "0", *argv[] = { "/init", cpu, NULL }, *envp[] = { NULL };
 	bool spins = false;
 
-	if (failed(!known[INTERRUPTS], "idle CPUs"))
+	if (!known[INTERRUPTS]) {
+		missing("idle CPUs");
 		return;
+	}
 	set_cpus_allowed_ptr(current, cpumask_of(0));
 #ifdef TEXT_BENCH_SHARED
 	memset(hits, 0, sizeof(hits));
@@ -1152,11 +1060,6 @@ static void bench_sync_idle(void)
 }
 
 #ifdef CONFIG_X86
-static noinline void traced(void)
-{
-	barrier();
-}
-
 /* Each ops with a trampoline of its own. */
 static void bench_ftrace(unsigned int n)
 {
@@ -1165,11 +1068,10 @@ static void bench_ftrace(unsigned int n)
 	for_usage(i, n, 0, "register %u ftrace_ops", n) {
 		all[i].func = trace_hit;
 		all[i].flags = FTRACE_OPS_FL_DYNAMIC;
-		if (failed(ftrace_set_filter_ip(&all[i], (unsigned long)traced, 0, 0) ||
-			   register_ftrace_function(&all[i]), "ftrace"))
-			return;
+		end_if(ftrace_set_filter_ip(&all[i], (unsigned long)branches, 0, 0) ||
+		       register_ftrace_function(&all[i]), "ftrace");
 	}
-	traced();
+	branches();
 	for_usage(i, n, NO_MEMORY, "unregister %u ftrace_ops", n)
 		unregister_ftrace_function(&all[i]);
 	kvfree(all);
@@ -1183,8 +1085,7 @@ static void bench_ftrace_trampoline(void)
 	for_usage(i, OPS, NO_MEMORY, "make and free a trampoline of ftrace") {
 		ops.flags = FTRACE_OPS_FL_DYNAMIC;
 		arch_ftrace_update_trampoline(&ops);
-		if (failed(!ops.trampoline, "trampoline of ftrace"))
-			return;
+		end_if(!ops.trampoline, "trampoline of ftrace");
 		arch_ftrace_trampoline_free(&ops);
 	}
 }
@@ -1197,11 +1098,8 @@ static void bench_dispatcher(void)
 	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
 	const unsigned int max = BPF_DISPATCHER_MAX;
 
-	for (int i = 0; i < max; i++) {
+	for (int i = 0; i < max; i++)
 		live[i] = bpf_load_size(64);
-		if (failed(!live[i], "dispatcher"))
-			return;
-	}
 	/* All of them come, then all of them go. */
 	for_usage(i, 2 * max, NO_MEMORY, "update a dispatcher")
 		bpf_dispatcher_change_prog(d, i < max ? NULL : live[i % max], i < max ? live[i] : NULL);
@@ -1236,7 +1134,6 @@ static void bench_users(void)
 /* What somebody gets who asked perf for all that is known about code. */
 static void bench_perf(void)
 {
-#ifdef CONFIG_PERF_EVENTS
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_DUMMY,
@@ -1248,10 +1145,9 @@ static void bench_perf(void)
 	int cpu;
 
 	for_each_online_cpu(cpu)
-		failed(IS_ERR(perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL)), "perf");
+		end_if(IS_ERR(perf_event_create_kernel_counter(&attr, cpu, NULL, NULL, NULL)), "perf");
 	perf_listens = true;
 	bench_users();
-#endif
 }
 
 static bool wanted(const char *what)
@@ -1262,6 +1158,8 @@ static bool wanted(const char *what)
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000, MANY };
+	/* As the function tracer does. */
+	static struct ftrace_ops trace = { .func = trace_hit };
 	unsigned int nr = quick ? 4 : ARRAY_SIZE(counts);
 
 	pr_info("bench: cpus %u\n", num_online_cpus());
@@ -1272,10 +1170,7 @@ static int __init text_bench(void)
 	live = vcalloc(MANY, sizeof(*live));
 	sizes = vcalloc(MANY, sizeof(*sizes));
 	code = vzalloc(CODE);
-	many_list = vcalloc(10000, sizeof(*many_list));
-	many_probes = vcalloc(10000, sizeof(*many_probes));
-	if (!live || !sizes || !code || !many_list || !many_probes)
-		return -ENOMEM;
+	end_if(!live || !sizes || !code, "memory");
 	prandom_seed_state(&rnd, 1);
 	result(ktime_get_ns(), 1, "from the start of time to here: instructions");
 	/* Probes would be counted as instructions. */
@@ -1286,20 +1181,16 @@ static int __init text_bench(void)
 	usage_busy = busy_ns() - at_start.busy;
 
 	for (int c = 0; c < 4 && wanted("mapping") && one_cpu; c++)
-		bench_mapping(counts[c], "programs", false);
-	if (wanted("mapping") && one_cpu)
-		bench_mapping(10000, "kprobes", true);
-	if (wanted("writes")) {
-		if (one_cpu) {
-			bench_writes();
-		} else {
-			/* First, because thousands of programs leave blocks with few in each. */
-			bench_rounds();
-			bench_churn(50);
-			bench_churn(500);
-			bench_churn(5000);
-			let_trim();
-		}
+		bench_mapping(counts[c]);
+	if (wanted("writes") && one_cpu)
+		bench_writes();
+	if (wanted("writes") && !one_cpu) {
+		/* First, because thousands of programs leave blocks with few in each. */
+		bench_rounds();
+		bench_churn(50);
+		bench_churn(500);
+		bench_churn(5000);
+		let_trim();
 	}
 	if (wanted("objects") && !one_cpu) {
 		bench(64, 10000);
@@ -1315,7 +1206,8 @@ static int __init text_bench(void)
 	if (wanted("objects") && one_cpu)
 		bench_pressure(quick ? 1000 : 20000);
 	if (wanted("patching") && one_cpu) {
-		bench_tracer();
+		TIMED(1, end_if(register_ftrace_function(&trace), "tracer"), "trace every function");
+		TIMED(1, unregister_ftrace_function(&trace), "stop tracing every function");
 		TIMED(20, toggle_branches(i_ % 2 == 0), "toggle 1,000 jump labels");
 		bench_holds();
 	}

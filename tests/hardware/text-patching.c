@@ -109,9 +109,8 @@ struct reader {
 	pthread_t thread;
 } ALIGNED;
 
+/* What an experiment has shown with readers at one place. */
 struct row {
-	struct test *test;
-	int place;
 	unsigned long long n[RESULTS], runs, bad, in_flight;
 	char note[80];
 	bool shown;
@@ -128,8 +127,7 @@ static struct {
 	int nr_readers;
 } x;
 
-static struct row rows[(PLACES + 1) * ARRAY_SIZE(tests)];
-static int nr_rows, writer_cpu = -1, cpus, place_cpu[] = { -1, -1, -1 };
+static int writer_cpu = -1, cpus, place_cpu[] = { -1, -1, -1 };
 static unsigned long allowed[128];	/* 8192 CPUs */
 static uint64_t end;			/* of the experiment that runs */
 static uint32_t step;			/* of the writer */
@@ -203,21 +201,20 @@ static void wait_readers(void)
 static void put(unsigned int i, uint32_t v)
 {
 	uint8_t code[CODE], *p = rw + (slot(i) - (uint64_t)rx);
-	bool first = rnd(2);
 
 	encode(code, v);
 	if (x.test->how & NEIGHBOUR) {
 		memcpy(p, code, CODE);
 		return;
 	}
-	if (first)
-		memcpy(p + FAR_TAIL, code + HEAD, CODE - HEAD);
-	asm volatile("" : : : "memory");
-	memcpy(p, code, HEAD);
-	memcpy(p + HEAD, JUMP, sizeof(JUMP) - 1);
-	asm volatile("" : : : "memory");
-	if (!first)
-		memcpy(p + FAR_TAIL, code + HEAD, CODE - HEAD);
+	/* Either half may come first. */
+	for (unsigned int n = 0, half = rnd(2); n < 2; n++, half ^= 1) {
+		if (half)
+			memcpy(p + FAR_TAIL, code + HEAD, CODE - HEAD);
+		else
+			memcpy(mempcpy(p, code, HEAD), JUMP, sizeof(JUMP) - 1);
+		asm volatile("" : : : "memory");
+	}
 }
 
 static void publish(unsigned int site, uint64_t p)
@@ -366,20 +363,19 @@ static void measure(struct row *row)
 	row->shown = sum[1] > sum[0] + 1 && (sum[1] - sum[0]) * (sum[1] - sum[0]) > 25 * variance;
 }
 
-static void run(struct row *row, double seconds)
+static void run(struct test *test, int place, struct row *row, double seconds)
 {
-	struct test *test = row->test;
+	void (*write)(uint32_t *n) = test->how & TORN ? write_torn : test->how & OWN ? write_own :
+				     test->how & TRAIN ? write_again : write_new;
 	uint32_t n = 1;
 
-	if (test->skip & NEEDLESS)
-		return;
 	memset(&x, 0, sizeof(x));
 	x.test = test;
 	step = 0;
 	fill_traps(SIZE);
 	sync_all();
-	for (int p = SIBLING; p <= FAR && !(test->how & ALONE); p++)
-		if (place_cpu[p] >= 0 && (row->place == p || row->place == ALL))
+	for (int p = SIBLING; p <= FAR; p++)
+		if (place_cpu[p] >= 0 && (place == p || place == ALL))
 			x.reader[x.nr_readers++].cpu = place_cpu[p];
 	for (int i = 0; i < x.nr_readers; i++)
 		if (pthread_create(&x.reader[i].thread, NULL, reader, &x.reader[i]))
@@ -387,16 +383,8 @@ static void run(struct row *row, double seconds)
 	end = now() + seconds * 1e9;
 	if (test->how & TIMING)
 		measure(row);
-	while (now() < end) {
-		if (test->how & TORN)
-			write_torn(&n);
-		else if (test->how & OWN)
-			write_own(&n);
-		else if (test->how & TRAIN)
-			write_again(&n);
-		else
-			write_new(&n);
-	}
+	while (now() < end)
+		write(&n);
 	x.stop = true;
 	go();
 	for (int i = 0; i < PLACES; i++) {
@@ -418,7 +406,68 @@ static void run(struct row *row, double seconds)
 }
 
 #include "machine.h"
-#include "report.h"
+
+static void print_row(const struct test *t, int place, const struct row *row)
+{
+	/* On x86 there is a sentence about the sibling thread alone. */
+	const char *sentence = SNOOP && place == SIBLING && t->role == CLAIM && !(t->how & DIRECT) ?
+			       SNOOP : t->sentence;
+	static const char *last = "";
+
+	if (strcmp(sentence, last))
+		printf("\n\"%s\"\n", sentence);
+	last = sentence;
+	printf("%-15s %-8s ", t->name, place_name[place]);
+	if (t->skip & NEEDLESS) {
+		printf("not tried: this processor needs no such step\n");
+		return;
+	}
+	printf("%12llu ", row->runs);
+	if (IN_FLIGHT(t->how))
+		printf("%12llu ", row->in_flight);
+	else
+		printf("%12s ", "-");
+	printf("%10llu %10llu %10llu  ", row->n[TRAP], row->n[OLD], row->n[MIXED]);
+	if (t->role == CLAIM)
+		printf("%s\n", row->bad ? "CONTRADICTED" : row->runs ? "held" : "not tried: no time");
+	else
+		printf("%s\n", row->shown ? "control: shown" : "control: nothing");
+	if (*row->note)
+		printf("%15s %s\n", "", row->note);
+}
+
+static void print_verdict(bool contradicted)
+{
+	bool proves = true;
+	int controls = 0, shown = 0;
+
+	printf("\n");
+	for (struct test *t = tests; t < tests + ARRAY_SIZE(tests); t++) {
+		if (t->role == CLAIM || t->skip & NEEDLESS)
+			continue;
+		controls++;
+		shown += t->shown;
+		if (!t->shown && t->role == MUST) {
+			printf("%s: control %s: this run proves little.\n", t->name,
+			       t->ran ? "showed nothing" : "did not run");
+			proves = false;
+		}
+	}
+	printf("%d of %d controls showed what they control.\n%s\n", shown, controls,
+	       contradicted ? "A SENTENCE WAS CONTRADICTED: please send this file." :
+	       proves ? "No sentence was contradicted." :
+	       "No sentence was contradicted, but this run proves little.");
+}
+
+/* Can it be tried with readers at this place? */
+static bool possible(const struct test *test, int place)
+{
+	if (test->how & ALONE)
+		return place == PLACES;
+	if (place == ALL)
+		return (place_cpu[SIBLING] >= 0) + (place_cpu[NEAR] >= 0) + (place_cpu[FAR] >= 0) > 1;
+	return place < ALL && place_cpu[place] >= 0;
+}
 
 static void set_up(void)
 {
@@ -451,7 +500,7 @@ static void set_up(void)
 int main(int argc, char **argv)
 {
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 60, jobs = 0;
-	int nr_places = 0;
+	bool contradicted = false;
 
 	if (argc > 2 || !(seconds > 0 && seconds < 1e7)) {
 		fprintf(stderr, "usage: %s [SECONDS]\n", argv[0]);
@@ -462,22 +511,23 @@ int main(int argc, char **argv)
 	find_places();
 	print_machine();
 	pin(writer_cpu);
-	for (int p = SIBLING; p <= FAR; p++)
-		nr_places += place_cpu[p] >= 0;
-	for (int p = SIBLING; p <= PLACES; p++)
-		for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-			if (p == PLACES ? tests[i].how & ALONE : !(tests[i].how & ALONE) &&
-			    (p == ALL ? nr_places > 1 : place_cpu[p] >= 0)) {
-				rows[nr_rows++] = (struct row){ .test = &tests[i], .place = p };
-				jobs += !(tests[i].skip & NEEDLESS);
-			}
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+		for (int p = SIBLING; p <= PLACES; p++)
+			jobs += possible(&tests[i], p) && !(tests[i].skip & NEEDLESS);
 	printf("%-17s%.0f, %.1f for each experiment\n\n%-15s %-8s %12s %12s %10s %10s %10s  %s\n",
 	       "seconds", seconds, seconds / jobs, "experiment", "reader", "runs", "in flight",
 	       "traps", "old", "mixed", "result");
-	for (int i = 0; i < nr_rows; i++) {
-		run(&rows[i], seconds / jobs);
-		print_row(&rows[i]);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
+		for (int p = SIBLING; p <= PLACES; p++)
+			if (possible(&tests[i], p)) {
+				struct row row = { 0 };
+
+				if (!(tests[i].skip & NEEDLESS))
+					run(&tests[i], p, &row, seconds / jobs);
+				print_row(&tests[i], p, &row);
+				contradicted |= tests[i].role == CLAIM && row.bad;
+			}
 	print_load("load at the end");
-	return print_verdicts();
+	print_verdict(contradicted);
+	return contradicted;
 }

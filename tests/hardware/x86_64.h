@@ -52,18 +52,13 @@ static size_t torn_start(unsigned int how, unsigned int round)
 /* Only the operand: one store, across two lines. */
 static void change_torn(uint8_t *code, unsigned int how, uint64_t v)
 {
-	if (how & WIDE)
-		memcpy(code + 2, &v, 8);
-	else
-		memcpy(code + 1, &v, 4);
+	memcpy(code + (how & WIDE ? 2 : 1), &v, how & WIDE ? 8 : 4);
 	asm volatile("" : : : "memory");
 }
 
 static void put_torn(uint8_t *code, unsigned int how, uint64_t v)
 {
-	if (how & WIDE)		/* movabs $v, %rax; ret */
-		memcpy(code, "\x48\xb8........\xc3", 11);
-	else			/* mov $v, %eax; ret */
-		memcpy(code, "\xb8....\xc3", 6);
+	/* movabs $v, %rax; ret, or mov $v, %eax; ret */
+	memcpy(code, how & WIDE ? "\x48\xb8........\xc3" : "\xb8....\xc3.....", 11);
 	change_torn(code, how, v);
 }

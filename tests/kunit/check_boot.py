@@ -20,7 +20,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 
 here = pathlib.Path(__file__).resolve().parent
 build = pathlib.Path(os.environ.get("TEXT_POKE_BUILD") or here / "../../build")
@@ -57,13 +56,13 @@ def leaves(group, prefix=""):
 
 def results(console):
     """[(suite, case or case:parameter, status)], by kunit.py."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        subprocess.run([sys.executable, build / "linux/tools/testing/kunit/kunit.py", "parse",
-                        f"--json={out.name}", os.path.abspath(console)], stdout=subprocess.DEVNULL, check=False)
-        try:
-            found = list(leaves(json.load(out)))
-        except ValueError:
-            found = []
+    # Its stdout has the results for people.
+    said = subprocess.run([sys.executable, build / "linux/tools/testing/kunit/kunit.py", "parse", "--json=/dev/stderr",
+                           os.path.abspath(console)], capture_output=True, text=True, check=False).stderr
+    try:
+        found = list(leaves(json.loads(said)))
+    except ValueError:
+        found = []
     for path, case, status in found:
         suite, _, inner = path.partition("/")
         case = re.sub(r"[^A-Za-z0-9]+", "_", case).strip("_")

@@ -29,9 +29,10 @@ static int other_memory(struct thing *t, const void *code, size_t len)
 	return text_poke_copy_nosync(p, code, len);
 }
 
-static void written(struct thing *t, const void *code, size_t len)
+static void wrong(struct thing *t, const void *code, size_t len, unsigned long addr)
 {
 	void *p = execmem_text_alloc(EXECMEM_BPF, len, 8);
+	void *q = execmem_text_alloc_locked(EXECMEM_FTRACE, len, 8);
 
 	t->slot = get_insn_slot();
 	t->image = bpf_image_alloc(len);
@@ -39,24 +40,11 @@ static void written(struct thing *t, const void *code, size_t len)
 		memcpy(p, code, len);				/* found */
 	*(u32 *)t->slot = 0;					/* found */
 	memset(t->image + 4, 0, len - 4);			/* found */
-}
-
-static void changed_and_freed(size_t len)
-{
-	void *p = execmem_text_alloc_locked(EXECMEM_FTRACE, len, 8);
-
-	set_memory_rox((unsigned long)p, 1);			/* found */
-	execmem_free(p);					/* found */
-}
-
-static void unchecked(void *p, const void *code, size_t len)
-{
 	text_poke_copy(p, code, len);				/* found */
 	(void)text_poke_copy_nosync(p, code, len);		/* found */
-}
-
-static void open_coded(unsigned long addr, const void *code, size_t len)
-{
+	set_memory_rox((unsigned long)q, 1);			/* found */
+	execmem_free(q);					/* found */
+	/* Without the allocator. */
 	set_memory_rw(addr, 1);
 	memcpy((void *)addr, code, len);			/* found */
 	set_memory_rox(addr, 1);
