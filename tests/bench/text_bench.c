@@ -723,29 +723,38 @@ asm(".pushsection .text\n"
     ".popsection\n");
 extern const u8 text_bench_functions[];
 
-static void read_kallsyms(unsigned int n)
+/* Readers take turns, so that they would disturb each other if they could. */
+static void read_kallsyms(unsigned int readers, unsigned int n)
 {
 	int (*open)(struct inode *i, struct file *f) = (void *)kallsyms_lookup_name("kallsyms_open");
-	struct file file = { .f_cred = current_cred() };
+	struct file files[2] = { };
+	struct kiocb kiocbs[2];
 	long bytes = 0, got;
-	struct kiocb kiocb;
 	u64 start;
 
 	end_if(!open, "kallsyms");
-	open(NULL, &file);
-	init_sync_kiocb(&kiocb, &file);
+	for (int r = 0; r < readers; r++) {
+		files[r].f_cred = current_cred();
+		open(NULL, &files[r]);
+		init_sync_kiocb(&kiocbs[r], &files[r]);
+	}
 	start = ktime_get_ns();
 	do {
-		struct kvec vec = { code, PAGE_SIZE };
-		struct iov_iter iter;
+		got = 0;
+		for (int r = 0; r < readers; r++) {
+			struct kvec vec = { code, PAGE_SIZE };
+			struct iov_iter iter;
 
-		iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
-		got = seq_read_iter(&kiocb, &iter);
+			iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
+			got += seq_read_iter(&kiocbs[r], &iter);
+		}
 		bytes += got;
 	} while (got > 0);
-	result(ktime_get_ns() - start, 1, "read kallsyms, %u kprobes, 1 at a time: instructions", n);
-	result(bytes, 1, "read kallsyms, %u kprobes, 1 at a time: bytes", n);
-	seq_release_private(NULL, &file);
+	result(ktime_get_ns() - start, readers, "read kallsyms, %u kprobes, %u at a time: instructions",
+	       n, readers);
+	result(bytes, readers, "read kallsyms, %u kprobes, %u at a time: bytes", n, readers);
+	for (int r = 0; r < readers; r++)
+		seq_release_private(NULL, &files[r]);
 	memset(code, 0, PAGE_SIZE);
 }
 
@@ -781,7 +790,8 @@ static void bench_kprobes(unsigned int n)
 		TIMED(10 * OPS, yes += kernel_text_address(SLOT_OF(&many_probes[i_ * 7919 % n])),
 		      "kernel_text_address() of a slot, %u kprobes", n);
 		end_if(yes != 10 * OPS, "kernel_text_address()");
-		read_kallsyms(n);
+		read_kallsyms(1, n);
+		read_kallsyms(2, n);
 	}
 
 	usage_start();
@@ -865,11 +875,14 @@ static unsigned long direct_map_entries(void)
 	return n;
 }
 
+enum order { IN_TURN, RANDOM, OFTEN };	/* a tenth of them in nine cases of ten */
+
 /*
  * Misses of a fully associative TLB of @nr entries with LRU replacement, when one of @n
  * objects after the other, @runs times, runs from its first byte to its last one.
  */
-static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs, bool random)
+static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs,
+				enum order order)
 {
 	unsigned long addr, entry, size, misses = 0;
 	unsigned int at, i;
@@ -877,7 +890,9 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 
 	memset(tlb, 0, sizeof(tlb));
 	for (unsigned int run = 0; run < runs; run++) {
-		at = random ? prandom_u32_state(&rnd) % n : run;
+		at = order == IN_TURN ? run : prandom_u32_state(&rnd) % n;
+		if (order == OFTEN && prandom_u32_state(&rnd) % 10)
+			at %= n / 10;
 		for (addr = (unsigned long)live[at]; addr < (unsigned long)live[at] + sizes[at];
 		     addr = entry + size) {
 			size = entry_size(addr, &present);
@@ -893,23 +908,34 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 	return misses;
 }
 
-static void bench_mapping(unsigned int n)
+static void bench_mapping(unsigned int n, const char *what, bool probes)
 {
 	static unsigned long entries;
 
 	/* What is split stays split, so this has to come before everything else. */
 	entries = entries ?: direct_map_entries();
 	usage_start();
-	fill(n, PROGRAM, false);
-	usage_end(n, 0, "memory of %u programs", n);
-	result(tlb_misses(ARRAY_SIZE(tlb), n, n, false), 1,
-	       "memory of %u programs: entries that map it", n);
-	result(direct_map_entries() - entries, 1,
-	       "memory of %u programs: entries added to the direct map", n);
-	if (n == 1000)
-		result(tlb_misses(TLB_ENTRIES, n, MISS_CALLS, true), MISS_CALLS,
-		       "run %u programs: misses of a TLB of %u entries, each run", n, TLB_ENTRIES);
-	free_all(n);
+	if (probes)
+		kprobes_register(n);
+	else
+		fill(n, PROGRAM, false);
+	usage_end(n, 0, "memory of %u %s", n, what);
+	for (unsigned int i = 0; probes && i < n; i++) {
+		live[i] = (void *)SLOT_OF(&many_probes[i]);
+		sizes[i] = 4;
+	}
+	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1,
+	       "memory of %u %s: entries that map it", n, what);
+	result(direct_map_entries() - entries, 1, "memory of %u %s: entries added to the direct map",
+	       n, what);
+	for (int order = RANDOM; order <= OFTEN && n == 1000; order++)
+		result(tlb_misses(TLB_ENTRIES, n, MISS_CALLS, order), MISS_CALLS,
+		       "run %u programs%s: misses of a TLB of %u entries, each run", n,
+		       order == OFTEN ? ", a tenth of them often" : "", TLB_ENTRIES);
+	if (probes)
+		kprobes_unregister(n);
+	else
+		free_all(n);
 }
 
 /* --- how long mutexes are held ------------------------------------------------ */
@@ -1181,7 +1207,9 @@ static int __init text_bench(void)
 	usage_busy = busy_ns() - at_start.busy;
 
 	for (int c = 0; c < 4 && wanted("mapping") && one_cpu; c++)
-		bench_mapping(counts[c]);
+		bench_mapping(counts[c], "programs", false);
+	if (wanted("mapping") && one_cpu)
+		bench_mapping(10000, "kprobes", true);
 	if (wanted("writes") && one_cpu)
 		bench_writes();
 	if (wanted("writes") && !one_cpu) {
