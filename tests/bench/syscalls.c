@@ -6,15 +6,14 @@
  * nolibc of the kernel tree.
  */
 #include "nolibc.h"
-#include <linux/time_types.h>
 
 #define CALLS 10000
 
 static long long now(void)
 {
-	struct __kernel_timespec t = { };
+	struct timespec t;
 
-	syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory and work that pieces of code cost. Built into the base and into the patched
- * kernel (TEXT_BENCH_SHARED) by tests/bench/run, runs at the end of start-up, prints
- * lines "bench: NAME = VALUE/NUMBER", and ends. Rows with one name are compared.
- *
+ * Memory and work that pieces of code cost. Built into the base and into the patched kernel by
+ * tests/bench/run, runs at the end of start-up, prints lines "bench: NAME = VALUE/NUMBER", and
+ * ends. Rows with one name are compared.
  * With QEMU's -icount shift=0 a nanosecond of the guest is an instruction.
  */
 #include <linux/bpf.h>
@@ -12,31 +11,21 @@
 #include <linux/filter.h>
 #include <linux/ftrace.h>
 #include <linux/hrtimer.h>
-#include <linux/jump_label.h>
-#include <linux/kallsyms.h>
 #include <linux/kprobes.h>
-#include <linux/maple_tree.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
-#include <linux/mutex.h>
 #include <linux/perf_event.h>
 #include <linux/prandom.h>
-#include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched/cputime.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
-#include <linux/slab.h>
 #include <linux/task_work.h>
 #include <linux/text-patching.h>
-#include <linux/timekeeping.h>
 #include <linux/uio.h>
 #include <linux/umh.h>
-#include <linux/vmalloc.h>
-#include <linux/vmstat.h>
 
-#define SERIES	IS_ENABLED(TEXT_BENCH_SHARED)
 #define OPS	200	/* operations that are timed */
 #define CODE	SZ_1M	/* what is written at most */
 #define MANY	1000000	/* objects at most */
@@ -58,7 +47,6 @@ static bool one_cpu;
 static struct rnd_state rnd;
 
 #define result(v, n, fmt, ...)	pr_info("bench: " fmt " = %ld/%u\n", ##__VA_ARGS__, (long)(v), n)
-
 #define missing(row)		pr_info("bench: FAILED: " row "\n")
 
 /* Nothing is measured after that. */
@@ -70,7 +58,6 @@ static void end_if(bool failed, const char *what)
 	kernel_restart(NULL);
 }
 
-/* Do something @n times. */
 #define TIMED(n, what, fmt, ...) do {					\
 	u64 start_ = ktime_get_ns();					\
 	for (unsigned int i_ = 0; i_ < (n); i_++) {			\
@@ -79,10 +66,7 @@ static void end_if(bool failed, const char *what)
 	result(ktime_get_ns() - start_, n, fmt ": instructions", ##__VA_ARGS__); \
 } while (0)
 
-/* --- what can be counted ------------------------------------------------------ */
-
-enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, RECORD_BYTES, INTERRUPTS, SYNCS,
-       NR_KINDS };
+enum { BROADCASTS, FLUSHES, CHANGES, GROWS, SHRINKS, RECORDS, BYTES, INTERRUPTS, SYNCS, NR_KINDS };
 #define MAX_SYMBOLS	5
 /* Calls of functions that reach beyond this CPU, or change a mapping. */
 static const struct {
@@ -99,7 +83,7 @@ static const struct {
 	[GROWS] = { "grows", { "execmem_alloc_traps", "bpf_jit_alloc_exec" } },
 	[SHRINKS] = { "shrinks", { "execmem_free_traps", "bpf_jit_free_exec" } },
 	[RECORDS] = { "perf records", { "perf_output_begin" } },
-	[RECORD_BYTES] = { "bytes for perf" },
+	[BYTES] = { "bytes for perf", { "perf_output_begin" } },
 	/* Of other CPUs than 0, which calls. Rows of their own have them. */
 	[INTERRUPTS] = { NULL, { "generic_smp_call_function_single_interrupt" } },
 	/* What the interrupts of a broadcast call. */
@@ -115,10 +99,10 @@ static int hit(struct kprobe *p, struct pt_regs *regs)
 {
 	int kind = (p - probes[0]) / MAX_SYMBOLS;
 
-	if ((kind != INTERRUPTS && kind != SYNCS) || raw_smp_processor_id())
+	if (kind == BYTES)
+		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[kind]);
+	else if (kind < INTERRUPTS || raw_smp_processor_id())
 		atomic_long_inc(&hits[kind]);
-	if (kind == RECORDS)
-		atomic_long_add((u32)regs_get_kernel_argument(regs, 3), &hits[RECORD_BYTES]);
 	return 0;
 }
 NOKPROBE_SYMBOL(hit);
@@ -153,18 +137,14 @@ static void let_trim(void)
 		schedule_timeout_uninterruptible(12 * HZ);
 }
 
-/*
- * Bytes in the cache of huge pages that nobody has been given. They are counted as
- * free, or what the first user of a huge page needs would hide what the others do.
- */
+/* Cached huge pages count as free, or what their first user needs would hide what others do. */
 static unsigned long rox_free_bytes(void)
 {
 	unsigned long bytes = 0;
 #ifdef CONFIG_ARCH_HAS_EXECMEM_ROX
 	struct {
 		struct mutex mutex;
-		struct maple_tree busy_areas;
-		struct maple_tree free_areas;
+		struct maple_tree busy_areas, free_areas;
 	} *cache = (void *)kallsyms_lookup_name("execmem_cache");
 	void *area;
 
@@ -200,16 +180,11 @@ static long busy_ns(void)
 	guard(rcu)();
 	for_each_process_thread(p, t)
 		ns += task_sched_runtime(t);
-
 	return ns;
 }
 
-/* What was there when usage_start() was called. */
-static struct {
-	long held, mem, busy;
-} at_start;
-/* What end costs itself. */
-static long usage_busy;
+static struct { long held, mem, busy; } at_start;	/* when usage_start() was called */
+static long usage_busy;					/* what the end costs itself */
 static bool perf_listens;
 
 static void usage_start(void)
@@ -227,45 +202,34 @@ static void usage_start(void)
 }
 
 #define NO_MEMORY	(-1)
+static char name[96];
 
 /* @n times; @data bytes of vmalloc memory are no code. A few say nothing about time. */
-static __printf(3, 4) void usage_end(unsigned int n, long data, const char *fmt, ...)
+static void usage_print(unsigned int n, long data)
 {
-	char name[96];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(name, sizeof(name), fmt, args);
-	va_end(args);
 	settle();
-	if (one_cpu) {
-		if (n >= 10)
-			result(busy_ns() - at_start.busy - usage_busy, n, "%s: instructions", name);
-		if (data >= 0) {
-			result(executable_bytes() - at_start.held - data, n,
-			       "%s: bytes of executable memory", name);
-			result(at_start.mem - free_bytes() - rox_free_bytes(), n,
-			       "%s: bytes in all", name);
-		}
-		return;
+	if (one_cpu && n >= 10)
+		result(busy_ns() - at_start.busy - usage_busy, n, "%s: instructions", name);
+	if (one_cpu && data >= 0) {
+		result(executable_bytes() - at_start.held - data, n,
+		       "%s: bytes of executable memory", name);
+		result(at_start.mem - free_bytes() - rox_free_bytes(), n, "%s: bytes in all", name);
 	}
-	known[RECORD_BYTES] = known[RECORDS];
 	for (int k = 0; k < INTERRUPTS; k++) {
 		if (known[k] && perf_listens == (k >= RECORDS))
 			result(atomic_long_read(&hits[k]), n, "%s: %s", name, counted[k].name);
 	}
 }
 
+#define usage_end(n, data, ...)	(snprintf(name, sizeof(name), __VA_ARGS__), usage_print(n, data))
+
 /* A loop that is measured. If it is left early, there is no row. */
 #define for_usage(i, n, data, fmt, ...)						\
 	for (unsigned int i = (usage_start(), 0);				\
 	     i < (n) || (usage_end(n, data, fmt, ##__VA_ARGS__), false); i++)
 
-/* --- the allocators ----------------------------------------------------------- */
-
 #define PROGRAM	0
-/* Every second one is a slot or a trampoline. */
-#define MIXED	1
+#define MIXED	1	/* every second one is a slot or a trampoline */
 
 static size_t size_of(size_t size, unsigned int i)
 {
@@ -281,7 +245,8 @@ static size_t size_of(size_t size, unsigned int i)
 	return programs[(size == MIXED ? i / 2 : i) * 7 % ARRAY_SIZE(programs)];
 }
 
-#ifndef TEXT_BENCH_SHARED
+#ifndef DEFINE_TEXT_POKE_BATCH
+#define SERIES				0
 /* What BPF does: a bitmap for each 2 MB. */
 #define own_alloc(size)			bpf_prog_pack_alloc(size, bpf_jit_fill_hole_with_zero, false)
 #define own_free(p, size)		bpf_prog_pack_free(p, size)
@@ -293,13 +258,13 @@ static size_t size_of(size_t size, unsigned int i)
 #define image_alloc			arch_alloc_bpf_trampoline
 #define image_protect			arch_protect_bpf_trampoline
 #define image_free			arch_free_bpf_trampoline
-#define ops_image_size(used)		PAGE_SIZE
 #define prepare_trampoline		bpf_struct_ops_prepare_trampoline
 #define pack_alloc(prog, ...)		bpf_jit_binary_pack_alloc(__VA_ARGS__, false)
 #define finalize			bpf_jit_binary_pack_finalize
 #define DEFINE_TEXT_POKE_BATCH(name)
 #define text_poke_batch_end(batch)	do { } while (0)
 #else
+#define SERIES				1
 /* Programs have 128 MB on riscv, slots have more. */
 #define own_alloc(size) \
 	execmem_text_alloc(EXECMEM_KPROBES, size, (size) < 64 ? 8 : (size) % 3 ? 64 : 16)
@@ -308,7 +273,6 @@ static size_t size_of(size_t size, unsigned int i)
 #define image_alloc			bpf_image_alloc
 #define image_protect(p, size)		0
 #define image_free			bpf_image_free
-#define ops_image_size(used)		(used)
 #define prepare_trampoline(tnodes, node, model, stub, image, size, may_allocate) ({	\
 	*(image) = bpf_struct_ops_prepare_trampoline(&batch, tnodes, node, model, stub, size); \
 	PTR_ERR_OR_ZERO(*(image)); })
@@ -323,16 +287,16 @@ static void make(unsigned int at, size_t size, bool write)
 	end_if(!live[at] || (write && own_write(live[at], size)), "objects");
 }
 
-static void fill(unsigned int n, size_t size, bool write)
+static void fill(unsigned int from, unsigned int to, size_t size, bool write)
 {
-	for (unsigned int i = 0; i < n; i++)
+	for (unsigned int i = from; i < to; i++)
 		make(i, size_of(size, i), write);
 }
 
-static void free_all(unsigned int n)
+static void free_each(unsigned int from, unsigned int to, unsigned int step)
 {
-	while (n--)
-		own_free(live[n], sizes[n]);
+	for (unsigned int i = from; i < to; i += step)
+		own_free(live[i], sizes[i]);
 }
 
 /* Object @at goes, another one comes. */
@@ -345,12 +309,9 @@ static void replace(unsigned int at, size_t size, bool write)
 static void bench(size_t size, unsigned int n)
 {
 	const char *what = size == MIXED ? "of mixed sizes" : "of 64 bytes";
-	unsigned int ops = max(10 * OPS, n / 10);
 
-	usage_start();
-	fill(n, size, n <= 10000);
-	usage_end(n, 0, "%u objects %s", n, what);
-
+	for_usage(i, n, 0, "%u objects %s", n, what)
+		make(i, size_of(size, i), n <= 10000);
 	/* Holes of all sizes. */
 	if (size == MIXED) {
 		for_usage(i, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what) {
@@ -359,13 +320,14 @@ static void bench(size_t size, unsigned int n)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
 	}
-
 	/* The live ones stay as many. */
 	if (n >= 1000) {
-		for_usage(i, ops, NO_MEMORY, "free + allocate + write, %u objects %s", n, what)
+		for_usage(i, max(10 * OPS, n / 10), NO_MEMORY,
+			  "free + allocate + write, %u objects %s", n, what)
 			replace(prandom_u32_state(&rnd) % n, size_of(size, i), true);
 	}
-	free_all(n);
+	free_each(0, n, 1);
+	let_trim();
 }
 
 /* Small programs come and go: what each 64 KiB cost that are freed and used again. */
@@ -374,7 +336,7 @@ static void bench_churn(unsigned int kb)
 	unsigned int n = kb * 1000 / 1152;
 	unsigned long freed = 0;
 
-	fill(n, PROGRAM, false);
+	fill(0, n, PROGRAM, false);
 	usage_start();
 	for (unsigned int i = 0; i < 10 * OPS; i++) {
 		unsigned int at = i * 7919 % n;
@@ -386,16 +348,14 @@ static void bench_churn(unsigned int kb)
 			schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 	}
 	usage_end(freed / SZ_64K, NO_MEMORY, "64 KiB of programs freed and used again, %u KB live", kb);
-	free_all(n);
+	free_each(0, n, 1);
 }
 
 static void come_and_go(unsigned int from, unsigned int to)
 {
-	for (unsigned int i = from; i < to; i++)
-		own_free(live[i], sizes[i]);
+	free_each(from, to, 1);
 	schedule_timeout_uninterruptible(msecs_to_jiffies(50));
-	for (unsigned int i = from; i < to; i++)
-		make(i, sizes[i], true);
+	fill(from, to, PROGRAM, true);
 }
 
 /* Programs come and go, beside others that stay. After the first time all should be there. */
@@ -403,12 +363,12 @@ static void bench_rounds(void)
 {
 	const unsigned int baseline = 50 * 1000 / 1152, all = 250 * 1000 / 1152;
 
-	fill(all, PROGRAM, false);
+	fill(0, all, PROGRAM, false);
 	come_and_go(baseline, all);
 	let_trim();
 	for_usage(i, 100, NO_MEMORY, "load and unload 200 KB of programs once more")
 		come_and_go(baseline, all);
-	free_all(all);
+	free_each(0, all, 1);
 }
 
 /* What the system gets back of code that was freed. */
@@ -422,13 +382,11 @@ static void bench_pressure(unsigned int n)
 		schedule_timeout_uninterruptible(60 * HZ);
 		settle();
 		before = free_bytes();
-		fill(n, MIXED, false);
+		fill(0, n, MIXED, false);
 		/* All but every 16th at first. */
 		for (int all = 0; all < 2; all++) {
-			for (unsigned int i = 0; i < n; i++) {
-				if (all == !(i % 16))
-					own_free(live[i], sizes[i]);
-			}
+			for (unsigned int i = !all; i < (all ? 1 : 16); i++)
+				free_each(i, n, 16);
 			settle();
 			if (w == 1)
 				schedule_timeout_uninterruptible(12 * HZ);
@@ -441,21 +399,17 @@ static void bench_pressure(unsigned int n)
 	}
 }
 
-/* --- what a write costs ------------------------------------------------------- */
-
 /*
- * The longest stretch with interrupts off, in instructions: how late the interrupt of
- * a timer is at worst, as its phase moves over the work. A timer that expires in the
- * stretch waits for its end. What the interrupt itself takes is what it is late with
- * nothing done, and is subtracted. The tick, soft interrupts and other tasks have
- * stretches of their own: what comes soon after one of them does not count, and the
- * work has its longest stretch in each of several rounds. On powerpc the replay of the
- * interrupt that was masked is part of it.
+ * The longest stretch with interrupts off, in instructions: how late the interrupt of a timer is
+ * at worst, as its phase moves over the work. A timer that expires in the stretch waits for its
+ * end. What the interrupt itself takes is what it is late with nothing done, and is subtracted.
+ * The tick, soft interrupts and other tasks have stretches of their own: what comes soon after one
+ * of them does not count, and the work has its longest stretch in each of several rounds. On
+ * powerpc the replay of the interrupt that was masked is part of it.
  */
 static struct hrtimer late_timer;
 static struct task_struct *late_task;
-static unsigned int late_nr, late_skip;
-static unsigned long late_others;
+static unsigned long late_nr, late_skip, late_others;
 static u64 late_least, late_most, late_entry = U64_MAX;
 
 static enum hrtimer_restart late_fn(struct hrtimer *t)
@@ -473,10 +427,7 @@ static enum hrtimer_restart late_fn(struct hrtimer *t)
 		late_least = min(late_least, late);
 		late_most = max(late_most, late);
 	}
-	/*
-	 * Another distance each time, or work that takes as long each time is met at
-	 * the same place each time. Longer than what is left to do in the interrupt.
-	 */
+	/* Another distance each time, or equal work is met at one place. The interrupt needs less. */
 	hrtimer_set_expires(t, ns_to_ktime(now + 10007 + ++late_nr * 6185 % 10007));
 	return HRTIMER_RESTART;
 }
@@ -501,7 +452,6 @@ static bool bench_irqs_off(void *p, size_t len)
 				cpu_relax();
 		}
 		hrtimer_cancel(&late_timer);
-
 		/* Nothing counted. */
 		if (!late_most)
 			continue;
@@ -534,12 +484,11 @@ static void bench_writes(void)
 		for (int l = 0; l < ARRAY_SIZE(lens); l++)
 			bench_irqs_off(at, lens[l]);
 	}
-#ifdef TEXT_BENCH_SHARED
+#if SERIES
 	/* What a write consists of besides the copy. */
 	struct page **pages;
 
-	TIMED(OPS, mutex_lock(&text_mutex); mutex_unlock(&text_mutex),
-	      "part of a write: text_mutex");
+	TIMED(OPS, guard(mutex)(&text_mutex), "part of a write: text_mutex");
 	TIMED(OPS, bad |= execmem_find_pages(at, 64, &pages), "part of a write: the check");
 	TIMED(OPS, text_poke_sync(), "part of a write on arm64 and riscv: text_poke_sync()");
 #endif
@@ -547,57 +496,40 @@ static void bench_writes(void)
 	own_free(p, CODE + PAGE_SIZE);
 }
 
-/* --- what the users of such memory do, through the interfaces that they have --- */
+static struct bpf_insn insns[1024];
 
-#define MAX_INSNS	1024
-static struct bpf_insn insns[MAX_INSNS];
-
-static struct bpf_prog *bpf_load(unsigned int len)
+/* @size bytes, of four for each instruction on each architecture; or calls of @n subprograms. */
+static struct bpf_prog *bpf_load(size_t size, unsigned int n)
 {
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_SYSCALL,
 		.prog_flags = BPF_F_SLEEPABLE,
-		.insn_cnt = len,
 		.insns = (unsigned long)insns,
 		.license = (unsigned long)"GPL",
 	};
-	int fd = kern_sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
-	struct bpf_prog *prog = bpf_prog_get(fd);
-
-	close_fd(fd);
-	/* Only on the way to user space would the file be closed. */
-	task_work_run();
-	end_if(IS_ERR(prog), "programs");
-
-	return prog;
-}
-
-/* An instruction of four bytes on each architecture, until the size is reached. */
-static struct bpf_prog *bpf_load_size(size_t size)
-{
 	unsigned int len = 0;
+	struct bpf_prog *prog;
+	int fd;
 
-	insns[len++] = BPF_MOV64_IMM(BPF_REG_0, 1);
-	while (len < size / 4 - 8)
+	for (; len < n; len++)
+		insns[len] = BPF_RAW_INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, n + len);
+	if (!n)
+		insns[len++] = BPF_MOV64_IMM(BPF_REG_0, 1);
+	while (len + 8 < size / 4)
 		insns[len++] = BPF_ALU64_IMM(BPF_ADD, BPF_REG_0, 1);
-	insns[len++] = BPF_EXIT_INSN();
-
-	return bpf_load(len);
-}
-
-static struct bpf_prog *bpf_load_subprograms(unsigned int n)
-{
-	unsigned int len = 0;
-
-	for (unsigned int i = 0; i < n; i++, len++)
-		insns[len] = BPF_RAW_INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, n + i);
 	insns[len++] = BPF_EXIT_INSN();
 	for (unsigned int i = 0; i < n; i++) {
 		insns[len++] = BPF_MOV64_IMM(BPF_REG_0, i);
 		insns[len++] = BPF_EXIT_INSN();
 	}
-
-	return bpf_load(len);
+	attr.insn_cnt = len;
+	fd = kern_sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+	prog = bpf_prog_get(fd);
+	close_fd(fd);
+	/* Only on the way to user space would the file be closed. */
+	task_work_run();
+	end_if(IS_ERR(prog), "programs");
+	return prog;
 }
 
 /* @n programs of field-like sizes, or with @subprograms each. */
@@ -607,12 +539,9 @@ static void bench_bpf(unsigned int n, unsigned int subprograms)
 	long data = 0;
 
 	for_usage(i, n, data, "load %u BPF programs%s", n, with) {
-		struct bpf_prog *prog = subprograms ? bpf_load_subprograms(subprograms) :
-						      bpf_load_size(size_of(PROGRAM, i));
-
+		live[i] = bpf_load(subprograms ? 0 : size_of(PROGRAM, i), subprograms);
 		/* The structure lives in vmalloc memory as well. */
-		data += prog->pages * PAGE_SIZE;
-		live[i] = prog;
+		data += ((struct bpf_prog *)live[i])->pages * PAGE_SIZE;
 	}
 	for_usage(i, n, NO_MEMORY, "unload %u BPF programs%s", n, with)
 		bpf_prog_put(live[i]);
@@ -627,7 +556,7 @@ static void bpf_fill(void *p, unsigned int size)
 /* The memory of a program, without the verifier and the JIT, beside another one. */
 static void bench_bpf_memory(unsigned int size)
 {
-	struct bpf_prog *prog = bpf_load_size(64);
+	struct bpf_prog *prog = bpf_load(64, 0);
 	struct bpf_binary_header *ro, *rw;
 	u8 *image, *rw_image;
 
@@ -662,31 +591,28 @@ static void bench_struct_ops(unsigned int maps)
 	const struct btf_func_model model = { .ret_size = 4, .nr_args = 1, .arg_size = { 8 } };
 	static struct bpf_tramp_nodes tnodes[BPF_TRAMP_MAX];
 	struct bpf_tramp_link *link = kzalloc(sizeof(*link), GFP_KERNEL);
-	struct bpf_prog *prog = bpf_load_size(64);
+	struct bpf_prog *prog = bpf_load(64, 0);
 	unsigned int n = 0, bytes = 0;
 
 	end_if(!link, "struct_ops");
 	bpf_tramp_link_init(link, BPF_LINK_TYPE_STRUCT_OPS, &bpf_struct_ops_link_lops, prog, 0, 0);
 	for_usage(m, maps, NO_MEMORY, "a map of struct_ops with 16 members") {
 		DEFINE_TEXT_POKE_BATCH(batch);
-		void *image = NULL, *before;
+		void *image = NULL;
 		unsigned int first = n;
 		u32 used = 0;
 
 		for (int i = 0; i < 16; i++) {
-			before = image;
 			end_if(prepare_trampoline(tnodes, &link->node, &model, hit, &image, &used, true),
 			       "struct_ops");
-			if (image != before) {
+			if (!n || image != live[n - 1]) {
 				live[n] = image;
-				sizes[n++] = ops_image_size(used);
+				sizes[n++] = SERIES ? used : PAGE_SIZE;
 			}
 		}
 		text_poke_batch_end(&batch);
-		while (first < n) {
+		for (; first < n; bytes += sizes[first++])
 			end_if(image_protect(live[first], sizes[first]), "struct_ops");
-			bytes += sizes[first++];
-		}
 	}
 	if (one_cpu)
 		result(bytes, maps, "a map of struct_ops with 16 members: bytes of images");
@@ -698,13 +624,13 @@ static void bench_struct_ops(unsigned int maps)
 /* On arm64 a nop needs no slot. */
 #if defined(CONFIG_ARM64)
 #define INSN		"add	x0, x0, #1"
-#define SLOT_OF(p)	((unsigned long)(p)->ainsn.xol_insn)
+#define SLOT_OF(p)	((p)->ainsn.xol_insn)
 #elif defined(CONFIG_RISCV)
 #define INSN		"nop"
-#define SLOT_OF(p)	((unsigned long)(p)->ainsn.api.insn)
+#define SLOT_OF(p)	((p)->ainsn.api.insn)
 #else
 #define INSN		"nop"
-#define SLOT_OF(p)	((unsigned long)(p)->ainsn.insn)
+#define SLOT_OF(p)	((p)->ainsn.insn)
 #endif
 
 /* Functions of 101 instructions. The first hundred are probed, and none ever runs. */
@@ -727,9 +653,11 @@ extern const u8 text_bench_functions[];
 static void read_kallsyms(unsigned int readers, unsigned int n)
 {
 	int (*open)(struct inode *i, struct file *f) = (void *)kallsyms_lookup_name("kallsyms_open");
+	const struct kvec vec = { code, PAGE_SIZE };
 	struct file files[2] = { };
 	struct kiocb kiocbs[2];
-	long bytes = 0, got;
+	struct iov_iter iter;
+	long bytes = 0, before;
 	u64 start;
 
 	end_if(!open, "kallsyms");
@@ -740,36 +668,31 @@ static void read_kallsyms(unsigned int readers, unsigned int n)
 	}
 	start = ktime_get_ns();
 	do {
-		got = 0;
+		before = bytes;
 		for (int r = 0; r < readers; r++) {
-			struct kvec vec = { code, PAGE_SIZE };
-			struct iov_iter iter;
-
 			iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
-			got += seq_read_iter(&kiocbs[r], &iter);
+			bytes += seq_read_iter(&kiocbs[r], &iter);
 		}
-		bytes += got;
-	} while (got > 0);
+	} while (bytes > before);
 	result(ktime_get_ns() - start, readers, "read kallsyms, %u kprobes, %u at a time: instructions",
 	       n, readers);
 	result(bytes, readers, "read kallsyms, %u kprobes, %u at a time: bytes", n, readers);
 	for (int r = 0; r < readers; r++)
 		seq_release_private(NULL, &files[r]);
-	memset(code, 0, PAGE_SIZE);
 }
 
 static struct kprobe many_probes[10000], *many_list[10000];
 
-static void kprobes_register(unsigned int n)
+static void kprobe_make(unsigned int i)
 {
 	const unsigned int insn = IS_ENABLED(CONFIG_X86) ? 1 : 4;
 
-	for (unsigned int i = 0; i < n; i++) {
-		memset(&many_probes[i], 0, sizeof(*many_probes));
-		many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
-		many_list[i] = &many_probes[i];
-	}
-	end_if(register_kprobes(many_list, n), "kprobes");
+	many_list[i] = &many_probes[i];
+	memset(&many_probes[i], 0, sizeof(*many_probes));
+	many_probes[i].addr = (void *)(text_bench_functions + (i + i / 100) * insn);
+	end_if(register_kprobe(&many_probes[i]), "kprobes");
+	live[i] = SLOT_OF(&many_probes[i]);
+	sizes[i] = 4;
 }
 
 static void kprobes_unregister(unsigned int n)
@@ -782,18 +705,15 @@ static void bench_kprobes(unsigned int n)
 {
 	unsigned int yes = 0;
 
-	usage_start();
-	kprobes_register(n);
-	usage_end(n, 0, "register %u kprobes", n);
-
+	for_usage(i, n, 0, "register %u kprobes", n)
+		kprobe_make(i);
 	if (one_cpu) {
-		TIMED(10 * OPS, yes += kernel_text_address(SLOT_OF(&many_probes[i_ * 7919 % n])),
+		TIMED(10 * OPS, yes += kernel_text_address((unsigned long)live[i_ * 7919 % n]),
 		      "kernel_text_address() of a slot, %u kprobes", n);
 		end_if(yes != 10 * OPS, "kernel_text_address()");
 		read_kallsyms(1, n);
 		read_kallsyms(2, n);
 	}
-
 	usage_start();
 	kprobes_unregister(n);
 	usage_end(n, NO_MEMORY, "unregister %u kprobes", n);
@@ -806,87 +726,68 @@ static void notrace trace_hit(unsigned long ip, unsigned long parent, struct ftr
 
 static DEFINE_STATIC_KEY_FALSE(bench_key);
 #define BRANCH		if (static_branch_unlikely(&bench_key)) n++;
-#define BRANCHES_10	BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH BRANCH
-#define BRANCHES_100	BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 \
-			BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10 BRANCHES_10
+#define TEN(what)	what what what what what what what what what what
 
 static noinline int branches(void)
 {
 	int n = 0;
 
-	BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100
-	BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100 BRANCHES_100
-
+	TEN(TEN(TEN(BRANCH)))
 	return n;
 }
 
 /* A thousand places that one key changes. */
 static void toggle_branches(bool on)
 {
-	if (on)
-		static_branch_enable(&bench_key);
-	else
-		static_branch_disable(&bench_key);
+	(on ? static_key_enable : static_key_disable)(&bench_key.key);
 	end_if(on && branches() != 1000, "jump labels");
 }
 
-/* --- what maps code ----------------------------------------------------------- */
-
 #define MISS_CALLS	20000
-/* The first level for instructions of Arm's Neoverse N1. */
-#define TLB_ENTRIES	48
+#define TLB_ENTRIES	48	/* the first level for instructions of Arm's Neoverse N1 */
 static unsigned long tlb[20000];
 
-/* How many bytes the entry of @addr maps, or a run of entries with the contiguous bit. */
-static unsigned long entry_size(unsigned long addr, bool *present)
+/* Bytes that the entry of @addr maps, or its run with the contiguous bit; below 0 if nothing. */
+static long entry_size(unsigned long addr)
 {
 	p4d_t *p4d = p4d_offset(pgd_offset_k(addr), addr);
 	pud_t *pud;
 	pmd_t *pmd;
 	pte_t *pte;
+	long size;
 
-	*present = false;
 	if (p4d_none(p4dp_get(p4d)))
-		return P4D_SIZE;
+		return -P4D_SIZE;
 	pud = pud_offset(p4d, addr);
-	*present = pud_leaf(pudp_get(pud));
-	if (*present || pud_none(pudp_get(pud)))
-		return PUD_SIZE;
+	if (pud_leaf(pudp_get(pud)) || pud_none(pudp_get(pud)))
+		return pud_leaf(pudp_get(pud)) ? PUD_SIZE : -PUD_SIZE;
 	pmd = pmd_offset(pud, addr);
-	*present = pmd_leaf(pmdp_get(pmd));
-	if (*present || pmd_none(pmdp_get(pmd)))
-		return PMD_SIZE;
+	if (pmd_leaf(pmdp_get(pmd)) || pmd_none(pmdp_get(pmd)))
+		return pmd_leaf(pmdp_get(pmd)) ? PMD_SIZE : -PMD_SIZE;
 	pte = pte_offset_kernel(pmd, addr);
-	*present = pte_present(ptep_get(pte));
-
-	return arch_vmap_pte_range_unmap_size(addr, pte);
+	size = arch_vmap_pte_range_unmap_size(addr, pte);
+	return pte_present(ptep_get(pte)) ? size : -size;
 }
 
 static unsigned long direct_map_entries(void)
 {
-	unsigned long end = (unsigned long)high_memory, addr, size, n = 0;
-	bool present;
+	unsigned long end = (unsigned long)high_memory, addr, n = 0;
+	long size;
 
-	for (addr = PAGE_OFFSET; addr < end; addr = ALIGN(addr + 1, size)) {
-		size = entry_size(addr, &present);
-		n += present;
+	for (addr = PAGE_OFFSET; addr < end; addr = ALIGN(addr + 1, abs(size))) {
+		size = entry_size(addr);
+		n += size > 0;
 	}
-
 	return n;
 }
 
 enum order { IN_TURN, RANDOM, OFTEN };	/* a tenth of them in nine cases of ten */
 
-/*
- * Misses of a fully associative TLB of @nr entries with LRU replacement, when one of @n
- * objects after the other, @runs times, runs from its first byte to its last one.
- */
-static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int runs,
-				enum order order)
+/* Misses of a fully associative LRU TLB of @nr entries: @runs of @n objects, from end to end. */
+static unsigned long tlb_misses(u32 nr, u32 n, u32 runs, enum order order)
 {
 	unsigned long addr, entry, size, misses = 0;
 	unsigned int at, i;
-	bool present;
 
 	memset(tlb, 0, sizeof(tlb));
 	for (unsigned int run = 0; run < runs; run++) {
@@ -895,7 +796,7 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 			at %= n / 10;
 		for (addr = (unsigned long)live[at]; addr < (unsigned long)live[at] + sizes[at];
 		     addr = entry + size) {
-			size = entry_size(addr, &present);
+			size = entry_size(addr);
 			entry = ALIGN_DOWN(addr, size);
 			for (i = 0; i < nr - 1 && tlb[i] && tlb[i] != entry; i++)
 				;
@@ -904,7 +805,6 @@ static unsigned long tlb_misses(unsigned int nr, unsigned int n, unsigned int ru
 			tlb[0] = entry;
 		}
 	}
-
 	return misses;
 }
 
@@ -914,15 +814,11 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 
 	/* What is split stays split, so this has to come before everything else. */
 	entries = entries ?: direct_map_entries();
-	usage_start();
-	if (probes)
-		kprobes_register(n);
-	else
-		fill(n, PROGRAM, false);
-	usage_end(n, 0, "memory of %u %s", n, what);
-	for (unsigned int i = 0; probes && i < n; i++) {
-		live[i] = (void *)SLOT_OF(&many_probes[i]);
-		sizes[i] = 4;
+	for_usage(i, n, 0, "memory of %u %s", n, what) {
+		if (probes)
+			kprobe_make(i);
+		else
+			make(i, size_of(PROGRAM, i), false);
 	}
 	result(tlb_misses(ARRAY_SIZE(tlb), n, n, IN_TURN), 1,
 	       "memory of %u %s: entries that map it", n, what);
@@ -935,22 +831,22 @@ static void bench_mapping(unsigned int n, const char *what, bool probes)
 	if (probes)
 		kprobes_unregister(n);
 	else
-		free_all(n);
+		free_each(0, n, 1);
 }
 
-/* --- how long mutexes are held ------------------------------------------------ */
-
 /*
- * The longest hold, in instructions that the holder executes from the call of mutex_lock()
- * to the call of mutex_unlock(). A holder that had to wait is included with what that took,
- * and so are the hooks, see what "nothing" takes. Other tasks and, with
- * CONFIG_IRQ_TIME_ACCOUNTING, interrupts are not.
+ * The longest hold, in instructions that the holder executes from the call of mutex_lock() to the
+ * call of mutex_unlock(). A holder that had to wait is included with what that took, and so are
+ * the hooks: see "nothing". Other tasks and, with CONFIG_IRQ_TIME_ACCOUNTING, interrupts are not.
  */
 static struct hold {
 	const char *name;
 	unsigned long start, size;
 	u64 longest, since[16];	/* by task */
-} holds[2];
+} holds[] = {
+	{ "text_mutex", (unsigned long)&text_mutex, sizeof(text_mutex) },
+	{ "the allocator's mutex" },
+};
 
 /* Called by mutex_lock(), where @op has something private, and by mutex_unlock(). */
 static void notrace hold_hit(unsigned long ip, unsigned long parent, struct ftrace_ops *op,
@@ -987,26 +883,21 @@ static void free_every_second(unsigned int n)
 	/* The worker comes when all of them were freed. */
 	if (SERIES)
 		preempt_disable();
-	for (unsigned int i = 0; i < n; i += 2)
-		own_free(live[i], 64);
+	free_each(0, n, 2);
 	if (SERIES)
 		preempt_enable();
 }
 
 static void hold_frees(unsigned int n)
 {
-	void **all = live;
-
-	fill(2 * n, 64, false);
+	fill(0, 2 * n, 64, false);
 	HOLD(free_every_second(2 * n), "%u objects freed, none next to another", n);
-	live += 2 * n;
-	HOLD(fill(1, SZ_1M, false), "%u such holes, made usable for what does not fit", n);
-	free_all(1);
-	HOLD(fill(OPS, 128, false), "%u such holes, searched for what does not fit", n);
-	free_all(OPS);
-	live = all;
-	for (unsigned int i = 1; i < 2 * n; i += 2)
-		own_free(live[i], 64);
+	HOLD(make(2 * n, SZ_1M, false), "%u such holes, made usable for what does not fit", n);
+	free_each(2 * n, 2 * n + 1, 1);
+	HOLD(fill(2 * n, 2 * n + OPS, 128, false),
+	     "%u such holes, searched for what does not fit", n);
+	free_each(2 * n, 2 * n + OPS, 1);
+	free_each(1, 2 * n, 2);
 }
 
 static void bench_holds(void)
@@ -1015,9 +906,7 @@ static void bench_holds(void)
 					   { .func = hold_hit } };
 	const unsigned long at[] = { (unsigned long)mutex_lock, (unsigned long)mutex_unlock };
 
-	holds[0] = (struct hold){ "text_mutex", (unsigned long)&text_mutex, sizeof(text_mutex) };
-	holds[1] = (struct hold){ "the allocator's mutex",
-				  kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex") };
+	holds[1].start = kallsyms_lookup_name(SERIES ? "pools" : "pack_mutex");
 	kallsyms_lookup_size_offset(holds[1].start, &holds[1].size, NULL);
 	end_if(!holds[1].size, "holds");
 	for (int i = 0; i < ARRAY_SIZE(ops); i++)
@@ -1028,12 +917,12 @@ static void bench_holds(void)
 	if (!quick)
 		hold_frees(100000);
 	HOLD(toggle_branches(true); toggle_branches(false), "toggle 1,000 jump labels");
-	HOLD(kprobes_register(1000); kprobes_unregister(1000), "register and unregister 1,000 kprobes");
+	HOLD(for (int i = 0; i < 1000; i++)
+		kprobe_make(i);
+	     kprobes_unregister(1000), "register and unregister 1,000 kprobes");
 	for (int i = 0; i < ARRAY_SIZE(ops); i++)
 		unregister_ftrace_function(&ops[i]);
 }
-
-/* --- broadcasts --------------------------------------------------------------- */
 
 /* How many of @others CPUs that need not know are interrupted. */
 static void bench_sync_loads(unsigned int n, unsigned int others, const char *which)
@@ -1041,7 +930,7 @@ static void bench_sync_loads(unsigned int n, unsigned int others, const char *wh
 	settle();
 	memset(hits, 0, sizeof(hits));
 	for (int i = 0; i < n; i++)
-		live[i] = bpf_load_size(size_of(PROGRAM, i));
+		live[i] = bpf_load(size_of(PROGRAM, i), 0);
 	result(atomic_long_read(&hits[INTERRUPTS]), 1,
 	       "load %u BPF programs: interrupts of %u %s CPUs", n, others, which);
 	if (known[SYNCS])
@@ -1054,15 +943,12 @@ static void bench_sync_loads(unsigned int n, unsigned int others, const char *wh
 static void bench_sync_idle(void)
 {
 	const unsigned int others = num_online_cpus() - 1;
-	char cpu[] = "0", *argv[] = { "/init", cpu, NULL }, *envp[] = { NULL };
+	char cpu[] = "1", *argv[] = { "/init", cpu, NULL }, *envp[] = { NULL };
 	bool spins = false;
 
-	if (!known[INTERRUPTS]) {
-		missing("idle CPUs");
-		return;
-	}
+	end_if(!known[INTERRUPTS], "idle CPUs");
 	set_cpus_allowed_ptr(current, cpumask_of(0));
-#ifdef TEXT_BENCH_SHARED
+#if SERIES
 	memset(hits, 0, sizeof(hits));
 	for (int i = 0; i < OPS; i++) {
 		/* Let the others go to sleep. */
@@ -1073,41 +959,49 @@ static void bench_sync_idle(void)
 	       "text_poke_sync(): interrupts of %u idle CPUs", others);
 #endif
 	bench_sync_loads(1000, others, "idle");
-
 	/* See syscalls.c. Without an initramfs there is no such program. */
-	for (int i = 1; i <= 4; i++) {
-		cpu[0] = '0' + i;
+	for (cpu[0] = '1'; cpu[0] <= '4'; cpu[0]++)
 		spins = !call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
-	}
 	if (spins)
 		/* The emulator hardly runs CPU 0 then. */
 		bench_sync_loads(100, others, "idle and busy");
 	set_cpus_allowed_ptr(current, cpu_possible_mask);
 }
 
-#ifdef CONFIG_X86
 /* Each ops with a trampoline of its own. */
 static void bench_ftrace(unsigned int n)
 {
-	struct ftrace_ops *all = kvcalloc(n, sizeof(*all), GFP_KERNEL);
+	struct ftrace_ops *all __free(kvfree) = kvcalloc(n, sizeof(*all), GFP_KERNEL);
 
 	for_usage(i, n, 0, "register %u ftrace_ops", n) {
 		all[i].func = trace_hit;
-		all[i].flags = FTRACE_OPS_FL_DYNAMIC;
 		end_if(ftrace_set_filter_ip(&all[i], (unsigned long)branches, 0, 0) ||
 		       register_ftrace_function(&all[i]), "ftrace");
 	}
 	branches();
 	for_usage(i, n, NO_MEMORY, "unregister %u ftrace_ops", n)
 		unregister_ftrace_function(&all[i]);
-	kvfree(all);
 }
 
-/* A trampoline without the rest of the registration. */
-static void bench_ftrace_trampoline(void)
+DECLARE_BPF_DISPATCHER(text_bench)
+DEFINE_BPF_DISPATCHER(text_bench)
+
+static void bench_x86(void)
 {
 	static struct ftrace_ops ops = { .func = trace_hit };
+	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
+	const unsigned int max = BPF_DISPATCHER_MAX;
 
+	for (int i = 0; i < max; i++)
+		live[i] = bpf_load(64, 0);
+	/* All of them come, then all of them go. */
+	for_usage(i, 2 * max, NO_MEMORY, "update a dispatcher")
+		bpf_dispatcher_change_prog(d, i < max ? NULL : live[i % max], i < max ? live[i] : NULL);
+	for (int i = 0; i < max; i++)
+		bpf_prog_put(live[i]);
+	bench_ftrace(1);
+	bench_ftrace(200);
+	/* A trampoline without the rest of the registration. */
 	for_usage(i, OPS, NO_MEMORY, "make and free a trampoline of ftrace") {
 		ops.flags = FTRACE_OPS_FL_DYNAMIC;
 		arch_ftrace_update_trampoline(&ops);
@@ -1115,24 +1009,6 @@ static void bench_ftrace_trampoline(void)
 		arch_ftrace_trampoline_free(&ops);
 	}
 }
-
-DECLARE_BPF_DISPATCHER(text_bench)
-DEFINE_BPF_DISPATCHER(text_bench)
-
-static void bench_dispatcher(void)
-{
-	struct bpf_dispatcher *d = BPF_DISPATCHER_PTR(text_bench);
-	const unsigned int max = BPF_DISPATCHER_MAX;
-
-	for (int i = 0; i < max; i++)
-		live[i] = bpf_load_size(64);
-	/* All of them come, then all of them go. */
-	for_usage(i, 2 * max, NO_MEMORY, "update a dispatcher")
-		bpf_dispatcher_change_prog(d, i < max ? NULL : live[i % max], i < max ? live[i] : NULL);
-	for (int i = 0; i < max; i++)
-		bpf_prog_put(live[i]);
-}
-#endif
 
 static void bench_users(void)
 {
@@ -1149,12 +1025,8 @@ static void bench_users(void)
 	/* Calls are counted with a thousand. */
 	if (!quick && one_cpu)
 		bench_kprobes(10000);
-#ifdef CONFIG_X86
-	bench_dispatcher();
-	bench_ftrace(1);
-	bench_ftrace(200);
-	bench_ftrace_trampoline();
-#endif
+	if (IS_ENABLED(CONFIG_X86))
+		bench_x86();
 }
 
 /* What somebody gets who asked perf for all that is known about code. */
@@ -1164,9 +1036,7 @@ static void bench_perf(void)
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_DUMMY,
 		.size = sizeof(attr),
-		.ksymbol = 1,
-		.bpf_event = 1,
-		.text_poke = 1,
+		.ksymbol = 1, .bpf_event = 1, .text_poke = 1,
 	};
 	int cpu;
 
@@ -1184,8 +1054,7 @@ static bool wanted(const char *what)
 static int __init text_bench(void)
 {
 	static const unsigned int counts[] = { 1, 100, 1000, 10000, 100000, MANY };
-	/* As the function tracer does. */
-	static struct ftrace_ops trace = { .func = trace_hit };
+	static struct ftrace_ops trace = { .func = trace_hit };	/* as the function tracer does */
 	unsigned int nr = quick ? 4 : ARRAY_SIZE(counts);
 
 	pr_info("bench: cpus %u\n", num_online_cpus());
@@ -1220,10 +1089,8 @@ static int __init text_bench(void)
 		bench_churn(5000);
 		let_trim();
 	}
-	if (wanted("objects") && !one_cpu) {
+	if (wanted("objects") && !one_cpu)
 		bench(64, 10000);
-		let_trim();
-	}
 	for (int c = 0; c < nr && wanted("objects") && one_cpu; c++) {
 		/* Packs of a million would be searched for an hour; for holes, those of fewer. */
 		if (SERIES || counts[c] < MANY)
@@ -1247,7 +1114,6 @@ static int __init text_bench(void)
 		bench_perf();
 	pr_info("bench: done\n");
 	kernel_restart(NULL);
-
 	return 0;
 }
 late_initcall_sync(text_bench);

@@ -3,6 +3,7 @@
 #define HEAD	4
 #define CODE	12
 #define STEP(insn, ...)	asm volatile(insn : : __VA_ARGS__ : "memory")
+#define SNOOP	NULL	/* the sentence about sibling threads is one of x86 */
 
 static void encode(uint8_t *code, uint32_t v)
 {

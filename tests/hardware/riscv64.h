@@ -28,6 +28,7 @@ static struct test tests[] = {
 /* lui a0, hi; addiw a0, a0, lo; ret */
 #define INSNS(v)	((v + 0x800) & 0xfffff000) | 0x537, (v & 0xfff) << 20 | 0x5051b, 0x8067
 #define EVENT_INSN	".4byte 0x100f"		/* fence.i */
+#define NEEDLESS	0
 #include "risc.h"
 
 static void flush(uint8_t *p, size_t len, unsigned int skip)

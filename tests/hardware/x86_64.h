@@ -4,6 +4,7 @@
 #define CODE	11	/* or $high, %eax; ret */
 #define JUMP	"\xeb\x79"	/* from the end of the head to FAR_TAIL */
 #define TRAPS	"\xcc\xcc\xcc\xcc"
+#define NEEDLESS 0	/* steps that this processor does not need */
 #define SNOOP	"There the core discards what either of its threads has in flight from that line"
 #define MIXTURE	"Without the broadcast the manuals permit a CPU to execute a mixture of old and new bytes after re-use."
 
