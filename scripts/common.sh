@@ -84,7 +84,7 @@ total() {
 arch_vars() {
 	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1', see kernel-config/*.sh"
 	cross='' llvm='' target=vmlinux image='' console='' qemu='' machine=() packages='' qemu_package=''
-	accel=tcg,thread=multi has_hooks=1 full='' kunit='' no_icount='' fragments_of=$1 debian=$1
+	accel=tcg,thread=multi has_hooks=1 full='' kunit='' icount_accel='' fragments_of=$1 debian=$1
 	# shellcheck disable=SC2317
 	more_boots() { :; }
 	. "$top/kernel-config/$1.sh"
