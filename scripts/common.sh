@@ -193,6 +193,23 @@ objects() {
 			sed -nE "s/.*echo '  (CC|AS) +(\[M\])? *([^ ']+\.o)'.*/\3/p" | sort -u)
 }
 
+# warnings SRC LOG: those of compilers, sparse, kernel-doc, objtool, modpost and the linker, without lines
+warnings() {
+	sed -nE "/^make/d; s,0x[0-9a-f]+,N,g; s,^((Warning|Error): )?(\.\./linux|$1)/,\1,
+		s,^(Warning|Error): ([^ :]+):[0-9]+:? *,\2 kernel-doc: ,p
+		s,^([^ :]+)(:[0-9]+)*: ((warning|error): .*),\1 \3,p
+		/^WARNING: modpost: |^[^ ]*ld: .*warning: /p" "$2" | sort -u
+}
+
+# seeded SRC OUT REGEX ARGUMENT...: make must say REGEX of faults that are there, in $log.seed
+seeded() {
+	mkdir -p "$build/seed"
+	echo 'obj-m := seed.o' >"$build/seed/Makefile"
+	printf '#include <linux/types.h>\nint seeded(void __user *p, int a) { a = a; return *(int *)p; }\n' >"$build/seed/seed.c"
+	mk "$1" "$2" "${@:4}" M="$build/seed" seed.o >"$log.seed" 2>&1 || true
+	grep -qE "$3" "$log.seed" || { echo "A seeded fault is not found: log/${log##*/}.seed"; return 1; }
+}
+
 # unmet OUT: the symbols of OUT/wanted that OUT/.config lacks.
 unmet() {
 	awk -F= '{ sub(/^# /, ""); sub(/ is not set$/, "=n"); value = substr($0, index($0, "=") + 1) }
