@@ -220,7 +220,7 @@ unmet() {
 }
 
 # configure SRC OUT FRAGMENT...: nothing to do if it was configured like this before. CONFIGURE
-# may be allnoconfig.
+# may be another target of the kernel's make. The fragments are added to a *defconfig.
 configure() {
 	local src=$1 out=$2
 	shift 2
@@ -229,6 +229,8 @@ configure() {
 	if [ ! -e "$out/.config" ] || ! cmp -s "$out/wanted.new" "$out/wanted"; then
 		cp "$out/wanted.new" "$out/.config"
 		KCONFIG_ALLCONFIG=$out/wanted.new mk "$src" "$out" "${CONFIGURE:-olddefconfig}" || return 1
+		[[ ${CONFIGURE:-} != *defconfig ]] ||
+			{ cat "$out/wanted.new" >>"$out/.config" && mk "$src" "$out" olddefconfig; } || return 1
 		cp "$out/wanted.new" "$out/wanted"
 	fi
 	[ -z "$(unmet "$out")" ] || { echo "error: .config has $(unmet "$out")"; rm "$out/wanted"; return 1; }
