@@ -66,10 +66,10 @@ stage() {
 	return $_rc
 }
 
-# counted NAME LOG COMMAND...: a stage that may fail, for total.
+# counted NAME COMMAND...: a stage that may fail, for total.
 passed=0 failed=0
 counted() {
-	stage "$@" && passed=$((passed + 1)) || failed=$((failed + 1))
+	stage "$1" "$logs/$(tr -cs 'A-Za-z0-9_\n' - <<<"$1").log" "${@:2}" && passed=$((passed + 1)) || failed=$((failed + 1))
 }
 
 # total TABLE WHAT: a line for scripts/check, and whether all passed
