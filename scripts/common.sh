@@ -239,9 +239,7 @@ configure() {
 # boot OUT ARCH SECONDS ARGUMENT...: the KUnit suites of a kernel; the console is stdout.
 # BOOT_ARGS has more arguments of QEMU.
 boot() {
-	local out=$1 arch=$2 seconds=$3
-	shift 3
 	# A machine that is stuck may not heed the first signal.
-	timeout --foreground -k 5 "$seconds" "$top/scripts/qemu" "$arch" "$out" "kunit.enable=1 kunit_shutdown=reboot $*" \
+	timeout --foreground -k 5 "$3" "$top/scripts/qemu" "$2" "$1" "kunit.enable=1 kunit_shutdown=reboot ${*:4}" \
 		-serial stdio ${BOOT_ARGS:-} </dev/null
 }
