@@ -13,3 +13,5 @@ qemu_package=qemu-system-misc
 kunit=1
 # With -icount QEMU 10.0 can only read the time in the last instruction of a block.
 icount_accel=one-insn-per-tb=on
+# The only suite that has it.
+debian=loong64 debian_suite=sid

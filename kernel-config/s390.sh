@@ -9,3 +9,4 @@ machine=(-machine s390-ccw-virtio -cpu qemu -smp 4)
 packages="qemu-system-s390x|qemu-system-misc"
 qemu_package=qemu-system-s390x
 kunit=1
+debian=s390x
