@@ -5,7 +5,8 @@ cross=loongarch64-linux-gnu-
 llvm=-19
 target=vmlinux.elf
 image=arch/loongarch/boot/vmlinux.elf
-console="ttyS0 kunit_shutdown=poweroff"
+console=ttyS0
+shutdown=poweroff
 qemu=qemu-system-loongarch64
 machine=(-machine virt -device pvpanic-pci -cpu max -smp 4)
 packages="qemu-system-misc"

@@ -83,7 +83,7 @@ total() {
 # arch_vars ARCH: the variables of kernel-config/ARCH.sh.
 arch_vars() {
 	[ -e "$top/kernel-config/$1.sh" ] || die "unknown architecture '$1', see kernel-config/*.sh"
-	cross='' llvm='' target=vmlinux image='' console='' qemu='' machine=() packages='' qemu_package=''
+	cross='' llvm='' target=vmlinux shutdown=reboot image='' console='' qemu='' machine=() packages='' qemu_package=''
 	accel=tcg,thread=multi has_hooks=1 full='' kunit='' icount_accel='' fragments_of=$1 debian=$1
 	# shellcheck disable=SC2317
 	more_boots() { :; }
@@ -240,6 +240,6 @@ configure() {
 # BOOT_ARGS has more arguments of QEMU.
 boot() {
 	# A machine that is stuck may not heed the first signal.
-	timeout --foreground -k 5 "$3" "$top/scripts/qemu" "$2" "$1" "kunit.enable=1 kunit_shutdown=reboot ${*:4}" \
+	timeout --foreground -k 5 "$3" "$top/scripts/qemu" "$2" "$1" "kunit.enable=1 kunit_shutdown=$shutdown ${*:4}" \
 		-serial stdio ${BOOT_ARGS:-} </dev/null
 }

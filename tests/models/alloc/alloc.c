@@ -15,7 +15,6 @@
 // expect new-sync: holds -DNEW_SYNC=1
 // mutant free-reuse-without-sync: s/return !REUSE_WAITS || poll_state.*/return true;/
 // mutant alloc-unmapped-not-synced: s/cond_text_poke_sync(unmapped);/;/
-// mutant alloc-locked-not-synced: s/smp_text_poke_sync_each_cpu();/;/
 // mutant pages-not-noted: /smp_store_release(&execmem_unmapped/d
 // mutant cookie-not-noted: /block->state = get_state/d
 // mutant trim-not-synced: s/cond_text_poke_sync(block->state);/;/
