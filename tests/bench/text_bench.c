@@ -137,6 +137,14 @@ static void let_trim(void)
 		schedule_timeout_uninterruptible(12 * HZ);
 }
 
+/* As if memory were short. Blocks are given back once they have been empty for a second. */
+static void give_back(void)
+{
+	schedule_timeout_uninterruptible(HZ + HZ / 2);
+	drop_slab();
+	settle();
+}
+
 /* Cached huge pages count as free, or what their first user needs would hide what others do. */
 static unsigned long rox_free_bytes(void)
 {
@@ -191,10 +199,8 @@ static void usage_start(void)
 {
 	settle();
 	/* Where memory is measured nothing may be kept. */
-	if (one_cpu) {
-		drop_slab();
-		settle();
-	}
+	if (one_cpu)
+		give_back();
 	at_start.held = executable_bytes();
 	at_start.mem = free_bytes() + rox_free_bytes();
 	memset(hits, 0, sizeof(hits));
@@ -313,19 +319,17 @@ static void bench(size_t size, unsigned int n)
 	for_usage(i, n, 0, "%u objects %s", n, what)
 		make(i, size_of(size, i), n <= 10000);
 	/* Holes of all sizes. */
-	if (size == MIXED) {
+	if (size == MIXED)
 		for_usage(i, n, NO_MEMORY, "free + allocate, each of %u objects %s", n, what) {
 			replace(prandom_u32_state(&rnd) % n, size_of(size, i), false);
 			if (i % 1000 == 0)
 				schedule_timeout_uninterruptible(msecs_to_jiffies(20));
 		}
-	}
 	/* The live ones stay as many. */
-	if (n >= 1000) {
+	if (n >= 1000)
 		for_usage(i, max(10 * OPS, n / 10), NO_MEMORY,
 			  "free + allocate + write, %u objects %s", n, what)
 			replace(prandom_u32_state(&rnd) % n, size_of(size, i), true);
-	}
 	free_each(0, n, 1);
 	let_trim();
 }
@@ -391,7 +395,7 @@ static void bench_pressure(unsigned int n)
 			if (w == 1)
 				schedule_timeout_uninterruptible(12 * HZ);
 			else if (w == 2)
-				drop_slab();
+				give_back();
 			settle();
 			result(before - free_bytes(), n, "%s of %u objects freed: bytes of each that stay, %s",
 			       all ? "all" : "15/16", n, when[w]);
