@@ -142,6 +142,9 @@ static void give_back(void)
 {
 	schedule_timeout_uninterruptible(HZ + HZ / 2);
 	drop_slab();
+	kvfree_rcu_barrier();
+	/* Where the metadata of a block of 32 KiB, or of a larger page, came from. */
+	kmem_cache_shrink(kmalloc_caches[KMALLOC_NORMAL][ilog2(max(SZ_4K, PAGE_SIZE / 8))]);
 	settle();
 }
 
