@@ -27,8 +27,9 @@ for i in "${!git_config[@]}"; do
 done
 export GIT_CONFIG_COUNT=${#git_config[@]}
 export LC_ALL=C
-# Builds in different directories share the cache.
-export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1
+# Builds in different directories share the cache. By the compiler's list of headers, a file
+# that is not in it is not preprocessed first: a third less time.
+export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 # shellcheck source=/dev/null
 . "$top/kernel-config/base"
 
@@ -163,11 +164,13 @@ apply_patches() {
 
 # --- builds and boots
 
-# prepare LIST: packages, the tree, and QEMU_DIR for these architectures. Fails without QEMU 10.
+# prepare LIST: packages, the tree and, meanwhile, QEMU_DIR for these architectures. Fails without QEMU 10.
 prepare() {
-	"$top/scripts/setup" boot $1 && "$top/scripts/tree" || exit 1
-	export QEMU_DIR
-	QEMU_DIR=$("$top/scripts/fetch-qemu" "$1")
+	"$top/scripts/setup" boot $1 || exit 1
+	exec 7< <("$top/scripts/fetch-qemu" "$1")
+	"$top/scripts/tree" || exit 1
+	export QEMU_DIR=
+	read -r QEMU_DIR <&7
 }
 
 # ccache_cc [COMPILER]: the value of CC for make

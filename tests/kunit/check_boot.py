@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Check one boot of the KUnit suites by its console log.
 
-usage: check_boot.py BOOT BUILD_DIR CONSOLE [TSV]
+usage: check_boot.py BOOT BUILD_DIR CONSOLE [TSV [SECONDS]]
        check_boot.py --case SUITE.CASE CONSOLE
 
 kunit.py parses the log, but calls a boot in which everything was skipped a success, and takes
 no notice of what else the kernel prints. Each suite that BUILD_DIR/.config has must run, no
 case may fail, or be skipped unless tests/kunit/expected lists it, the lines listed there must
-be in the log, and no warning of the kernel. Prints what is wrong, appends the counts to TSV,
+be in the log, and no warning of the kernel. Prints what is wrong, appends counts and SECONDS to TSV,
 exits 1 if anything is wrong. FILTER=<glob>: only these suites were asked for. BOOT "-" is a
 boot under the checker: suites must run and pass, skips and the rest of the log do not matter.
 
@@ -123,10 +123,9 @@ def main():
     rows, wrong = check(boot, out, console, log)
     if len(sys.argv) > 4:
         with open(sys.argv[4], "a") as f:
-            for suite, counts in sorted(rows.items()):
-                f.write("\t".join([boot, suite, *map(str, counts)]) + "\n")
             # All problems other than failing cases count as one failed check.
-            f.write(f"{boot}\tboot log\t{int(not wrong)}\t{int(bool(wrong))}\t0\n")
+            for suite, counts in [*sorted(rows.items()), ("boot log", [int(not wrong), int(bool(wrong)), 0])]:
+                print(boot, suite, *counts, *sys.argv[5:], sep="\t", file=f)
     for w in wrong[:15]:
         print(f"    {w}")
     if len(wrong) > 15:
