@@ -113,7 +113,7 @@ struct symbol {
 };
 extern struct symbol *symbols;
 extern size_t n_symbols;
-extern uint64_t link_base, text_start, text_end, code_end, text_delta;
+extern uint64_t link_base, text_start, text_end, code_end, init_end, text_delta;
 
 /* Not user space, nor the kernel before it has its page tables. */
 static inline bool in_kernel(uint64_t va)

@@ -125,9 +125,10 @@ static void check_int3(unsigned int cpu, uint64_t off, bool several, uint64_t va
 }
 
 /*
- * Outside of the kernel's text an int3 near another one opens nothing: memory of the API
+ * Outside of the kernel's code an int3 near another one opens nothing: memory of the API
  * is filled with them, also where the model has lost track of the task that does it. In
- * the text, such a byte can also be one of those that follow an int3.
+ * the code, that of __init functions included, such a byte can also be one of those that
+ * follow an int3.
  */
 bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
 		 qemu_plugin_meminfo_t info, uint32_t time, uint64_t va)
@@ -135,6 +136,7 @@ bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
 	static __thread uint64_t next_byte;
 	bool is_int3 = size == 1 && qemu_plugin_mem_get_value(info).data.u8 == 0xcc;
 	bool text = va >= text_start && va < code_end;
+	bool code = va >= text_start && va < init_end;
 	bool goes_on = off == next_byte;
 	const char *what = NULL;
 	uint32_t since = 0;
@@ -143,7 +145,7 @@ bool follow_int3(unsigned int cpu, uint64_t off, unsigned int size,
 	next_byte = off + size;
 	pthread_mutex_lock(&lock);
 	i = find_trapped(off);
-	if (i == n_trapped || (text && is_int3 && off > trapped[i].off + 1 && !goes_on)) {
+	if (i == n_trapped || (code && is_int3 && off > trapped[i].off + 1 && !goes_on)) {
 		if (is_int3 && n_trapped < MAX_TRAPPED) {
 			trapped[n_trapped].off = off;
 			trapped[n_trapped].trapped = time;

@@ -7,7 +7,7 @@
 
 struct symbol *symbols;
 size_t n_symbols;
-uint64_t text_start, text_end, code_end;
+uint64_t text_start, text_end, code_end, init_end;
 /* What the boot loader adds to the addresses of the symbols (s390). */
 uint64_t link_base;
 /* Virtual minus physical address of the kernel's image, once known. */
@@ -38,6 +38,8 @@ void read_symbols(const char *file)
 			text_end = va;
 		else if (!strcmp(name, "_etext"))
 			code_end = va;
+		else if (!strcmp(name, "_einittext"))
+			init_end = va;
 	}
 	fclose(f);
 	if (!n_symbols)
