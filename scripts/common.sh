@@ -27,8 +27,7 @@ for i in "${!git_config[@]}"; do
 done
 export GIT_CONFIG_COUNT=${#git_config[@]}
 export LC_ALL=C
-# Builds in different directories share the cache. By the compiler's list of headers, a file
-# that is not in it is not preprocessed first: a third less time.
+# Builds in different directories share the cache. What is not in it is not preprocessed first.
 export CCACHE_BASEDIR=$build CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 # shellcheck source=/dev/null
 . "$top/kernel-config/base"
